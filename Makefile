@@ -1,0 +1,38 @@
+# make demo · test · check · soak · bench · docs      (two commands are enough: make demo, make test)
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+.PHONY: demo test check soak bench docs quick lint types floors setup
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "quorate needs python3 >= 3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the locked dependencies (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/quorate trial
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n auto -q
+
+quick: $(STAMP)
+	@$(BIN)/python -m pytest -n auto -q -m "not slow"
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check src tests
+	@$(BIN)/ruff check src tests
+
+types: $(STAMP)
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+floors: $(STAMP)
+	@$(BIN)/lint-imports
+
+check: lint types floors test
