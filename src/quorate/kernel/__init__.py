@@ -3,6 +3,17 @@
 from quorate.kernel import errors, marks
 from quorate.kernel.codec import Codec, Malformed
 from quorate.kernel.effects import CancelTimer, Deliver, Effect, Persist, Send, SetTimer
+from quorate.kernel.envelope import (
+    BadPayload,
+    Damaged,
+    Envelope,
+    ForeignBytes,
+    Truncated,
+    Undecodable,
+    UnknownVersion,
+    seal,
+    unseal,
+)
 from quorate.kernel.events import (
     Call,
     Called,
@@ -25,14 +36,18 @@ __all__ = [
     "MICROSECOND",
     "MILLISECOND",
     "SECOND",
+    "BadPayload",
     "Call",
     "Called",
     "CancelTimer",
     "Codec",
+    "Damaged",
     "Deliver",
     "Duration",
     "Effect",
+    "Envelope",
     "Event",
+    "ForeignBytes",
     "GroupId",
     "Instant",
     "LogIndex",
@@ -52,9 +67,14 @@ __all__ = [
     "SetTimer",
     "Started",
     "TimerFired",
+    "Truncated",
+    "Undecodable",
+    "UnknownVersion",
     "errors",
     "later",
     "marks",
     "milliseconds",
+    "seal",
     "seconds",
+    "unseal",
 ]
