@@ -1,0 +1,1 @@
+"""One package per protocol, without a world: machines that turn events into effects."""
