@@ -66,8 +66,17 @@ class NeedsLog(Enum):
 
 
 Reply: TypeAlias = (
-    "bytes | int | float | list[Reply] | dict[Reply, Reply]"
-    " | SimpleString | ReplyError | ReplySet | Pairs | NilArray | None"
+    bytes
+    | int
+    | float
+    | list["Reply"]
+    | dict["Reply", "Reply"]
+    | SimpleString
+    | ReplyError
+    | ReplySet
+    | Pairs
+    | NilArray
+    | None
 )
 
 NIL_ARRAY: Final = NilArray.NIL_ARRAY
