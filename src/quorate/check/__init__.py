@@ -1,5 +1,30 @@
 """The judges: histories, models, checkers, explorer. Pure: texts and values in, findings out."""
 
+from quorate.check.finding import BUDGET_DEFAULT, Finding, Verdict
+from quorate.check.generate import Recipe, generate
 from quorate.check.history import BadHistory, Event, History, Operation, format_event, freeze, parse_event, show, thaw
+from quorate.check.linear import brute_force, check
+from quorate.check.models import MODELS, Model, ModelError, model_named
 
-__all__ = ["BadHistory", "Event", "History", "Operation", "format_event", "freeze", "parse_event", "show", "thaw"]
+__all__ = [
+    "BUDGET_DEFAULT",
+    "MODELS",
+    "BadHistory",
+    "Event",
+    "Finding",
+    "History",
+    "Model",
+    "ModelError",
+    "Operation",
+    "Recipe",
+    "Verdict",
+    "brute_force",
+    "check",
+    "format_event",
+    "freeze",
+    "generate",
+    "model_named",
+    "parse_event",
+    "show",
+    "thaw",
+]

@@ -4,8 +4,8 @@
     {"index": 1, "time": 15000, "process": 3, "type": "ok", "f": "write", "key": "x", "value": 1}
 
 `time` is in nanoseconds and never runs back; the order of the lines is the real-time order. `ok` says that the
-operation happened, `fail` that it did not and will not, `info` that nobody knows. An operation without a completion counts as
-`info`. A process whose name is text (`"nemesis"`) is no client: its events are notes, kept and never paired.
+operation happened, `fail` that it did not and will not, `info` that nobody knows. An operation without a completion
+counts as `info`. A process whose name is text (`"nemesis"`) is no client: its events are notes, kept and never paired.
 Values are any JSON; bytes are written as `{"b64": "…"}`.
 
 Source: the Jepsen history format (jepsen.history documentation).

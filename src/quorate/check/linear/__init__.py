@@ -1,0 +1,11 @@
+"""Linearizability: two engines under alternating budgets, exact fast paths, small witnesses."""
+
+from quorate.check.linear.depth import search_depth
+from quorate.check.linear.frontier import search_frontier
+from quorate.check.linear.judge import check
+from quorate.check.linear.oracle import brute_force
+from quorate.check.linear.problem import Outcome, Problem
+from quorate.check.linear.race import race
+from quorate.check.linear.registers import judge_register
+
+__all__ = ["Outcome", "Problem", "brute_force", "check", "judge_register", "race", "search_depth", "search_frontier"]
