@@ -1,0 +1,33 @@
+"""The laboratory: trials of real processes, with faults, verdicts and reports."""
+
+from quorate.lab.faults import FAULT_NAMES, PlannedFault, plan_faults
+from quorate.lab.options import TrialOptions, TrialResult
+from quorate.lab.proxy import Conditions, Links
+from quorate.lab.systems import (
+    SYSTEM_NAMES,
+    Client,
+    Leadership,
+    QuorateSystem,
+    RedisSystem,
+    System,
+    make_system,
+)
+from quorate.lab.trial import run_trial
+
+__all__ = [
+    "FAULT_NAMES",
+    "SYSTEM_NAMES",
+    "Client",
+    "Conditions",
+    "Leadership",
+    "Links",
+    "PlannedFault",
+    "QuorateSystem",
+    "RedisSystem",
+    "System",
+    "TrialOptions",
+    "TrialResult",
+    "make_system",
+    "plan_faults",
+    "run_trial",
+]

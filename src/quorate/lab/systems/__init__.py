@@ -1,0 +1,19 @@
+"""Systems under test: adapters of five methods each."""
+
+from quorate.lab.systems.base import Client, Leadership, Signal, System
+from quorate.lab.systems.named import SYSTEM_NAMES, make_system
+from quorate.lab.systems.quorate_system import QuorateSystem
+from quorate.lab.systems.redis_client import RedisClient
+from quorate.lab.systems.redis_system import RedisSystem
+
+__all__ = [
+    "SYSTEM_NAMES",
+    "Client",
+    "Leadership",
+    "QuorateSystem",
+    "RedisClient",
+    "RedisSystem",
+    "Signal",
+    "System",
+    "make_system",
+]

@@ -1,0 +1,30 @@
+"""Systems by the name that the command line takes."""
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from quorate.kernel import errors
+from quorate.lab.systems.base import System
+from quorate.lab.systems.quorate_system import QuorateSystem
+from quorate.lab.systems.redis_system import RedisSystem
+
+_MAKERS: Mapping[str, Callable[[], System]] = {
+    "quorate": QuorateSystem,
+    "redis": RedisSystem,
+}
+
+SYSTEM_NAMES: tuple[str, ...] = tuple(_MAKERS)
+
+
+def make_system(name: str) -> System:
+    """Return a fresh adapter.
+
+    Raises:
+        UsageError: no system has that name; the sentence names the nearest.
+    """
+    maker = _MAKERS.get(name)
+    if maker is None:
+        near = difflib.get_close_matches(name, SYSTEM_NAMES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise errors.UsageError(f"no system is named {name!r} (known: {', '.join(SYSTEM_NAMES)}){hint}")
+    return maker()

@@ -1,0 +1,128 @@
+"""Child processes that never outlive us.
+
+Each child has its own session, so that Ctrl-C reaches us alone; it dies with us even when we are killed (Linux); and
+`close` kills all of them, paused ones too.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from quorate.kernel import NodeId, errors
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Children:
+    """The processes of one system, at most one per node."""
+
+    def __init__(self) -> None:
+        self._children: dict[NodeId, subprocess.Popen[bytes]] = {}
+        self._paused: set[NodeId] = set()
+        # Seconds of processor time used by children that are gone.
+        self._spent_cpu_s: dict[NodeId, float] = {}
+
+    def start(
+        self,
+        node: NodeId,
+        command: Sequence[str],
+        *,
+        log: Path,
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a node's process, or let it go on when it is paused. Its output is appended to a log.
+
+        Raises:
+            UsageError: the program cannot be started.
+        """
+        if self.is_running(node):
+            self.send(node, signal.SIGCONT)
+            return
+        with log.open("ab") as output:
+            try:
+                self._children[node] = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=directory,
+                    env=None if environment is None else {**os.environ, **environment},
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # takes no lock
+                )
+            except OSError as cause:
+                raise errors.UsageError(f"cannot start {command[0]}: {cause.strerror}") from cause
+        self._paused.discard(node)
+
+    def send(self, node: NodeId, signal_number: signal.Signals) -> None:
+        """Send a signal to a node's process; after SIGKILL, wait until it is gone."""
+        child = self._children.get(node)
+        if child is None or child.poll() is not None:
+            return
+        if signal_number == signal.SIGSTOP:
+            self._paused.add(node)
+        elif signal_number == signal.SIGCONT:
+            self._paused.discard(node)
+        if signal_number == signal.SIGKILL:
+            self._spent_cpu_s[node] = self._spent_cpu_s.get(node, 0.0) + _cpu_s(child.pid)
+        child.send_signal(signal_number)
+        if signal_number == signal.SIGKILL:
+            child.wait()
+            self._paused.discard(node)
+
+    def is_running(self, node: NodeId) -> bool:
+        """Whether a node has a process, paused or not."""
+        child = self._children.get(node)
+        return child is not None and child.poll() is None
+
+    def is_paused(self, node: NodeId) -> bool:
+        """Whether a node's process was stopped by a signal."""
+        return node in self._paused
+
+    def pid(self, node: NodeId) -> int | None:
+        """Return the id of a node's process, if it runs."""
+        child = self._children.get(node)
+        return child.pid if child is not None and child.poll() is None else None
+
+    def exit_status(self, node: NodeId) -> int | None:
+        """Return how a node's last process ended; None while it runs."""
+        child = self._children.get(node)
+        return None if child is None else child.poll()
+
+    def cpu_s(self) -> float:
+        """Return the processor time of all processes so far, seconds; 0 where the system does not tell."""
+        running = sum(_cpu_s(child.pid) for child in self._children.values() if child.poll() is None)
+        return running + sum(self._spent_cpu_s.values())
+
+    def close(self) -> None:
+        """Kill and reap every process."""
+        for child in self._children.values():
+            if child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+        for child in self._children.values():
+            child.wait()
+        self._children.clear()
+        self._paused.clear()
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return 0.0
+    # Fields 14 and 15 of proc(5): ticks in user and kernel mode; the split starts at field 3.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _die_with_parent() -> None:
+    """Run in the child: ask to be killed when the parent dies, and go at once if it is dead already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == 1:
+        os._exit(1)

@@ -1,0 +1,122 @@
+"""Quorate itself on trial: one `quorate serve` process per node, spoken to through the Redis door of every node."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from quorate.env import Address
+from quorate.kernel import NodeId, errors
+from quorate.lab.ports import free_address
+from quorate.lab.proxy import Links
+from quorate.lab.systems.base import SIGNALS, Client, Leadership, Signal
+from quorate.lab.systems.processes import Children
+from quorate.lab.systems.redis_client import RedisClient
+
+_ASK_TIMEOUT_S = 0.4
+
+
+class QuorateSystem:
+    """`python -m quorate serve`, with the interpreter that runs the trial.
+
+    Args:
+        extra: TOML appended to every node's configuration, for experiments.
+        timeout_s: how long a client waits for an answer, seconds.
+    """
+
+    def __init__(self, *, extra: str = "", timeout_s: float = 1.0) -> None:
+        self.name = "quorate"
+        self._extra = extra
+        self._timeout_s = timeout_s
+        self._children = Children()
+        self._doors: dict[NodeId, Address] = {}
+        self._askers: dict[NodeId, RedisClient] = {}
+        self._directory = Path()
+
+    async def setup(self, directory: Path, nodes: Sequence[NodeId], links: Links) -> None:
+        """Write one configuration per node; each node reaches each other through its own proxy."""
+        self._directory = directory
+        peers = {node: free_address() for node in nodes}
+        self._doors = {node: free_address() for node in nodes}
+        self._askers = {node: self._asker(node) for node in nodes}
+        for node in nodes:
+            routes = {
+                peer: peers[peer] if peer == node else await links.route(node, peer, peers[peer]) for peer in nodes
+            }
+            home = directory / f"node-{node}"
+            home.mkdir(parents=True, exist_ok=True)
+            text = _configuration(node, home=home, peer=peers[node], doors=self._doors, routes=routes)
+            (directory / f"node-{node}.toml").write_text(text + self._extra, encoding="utf-8")
+
+    async def start(self, node: NodeId) -> None:
+        """Start or resume a node."""
+        config = self._directory / f"node-{node}.toml"
+        command = [sys.executable, "-m", "quorate", "serve", "--config", str(config)]
+        self._children.start(node, command, log=self._directory / f"node-{node}.log")
+
+    async def stop(self, node: NodeId, how: Signal) -> None:
+        """Crash, pause or terminate a node."""
+        self._children.send(node, SIGNALS[how])
+
+    async def leader(self) -> Leadership:
+        """Ask every node; of those that say they lead, the one of the highest term does."""
+        infos = await asyncio.gather(*map(self._info, self._doors))
+        answered = tuple(node for node, info in zip(self._doors, infos, strict=True) if info)
+        leaders = [
+            (int(info.get("quorate_term", 0)), node)
+            for node, info in zip(self._doors, infos, strict=True)
+            if info.get("quorate_role") == "leader"
+        ]
+        if not leaders:
+            terms = [int(info.get("quorate_term", 0)) for info in infos if info]
+            return Leadership(term=max(terms, default=0), answered=answered)
+        term, node = max(leaders)
+        return Leadership(node=node, term=term, answered=answered)
+
+    def client(self, process: int) -> Client:
+        """Return a client of one node's door, leader or not."""
+        nodes = list(self._doors)
+        address = self._doors[nodes[process % len(nodes)]]
+        return RedisClient(lambda: address, timeout_s=self._timeout_s)
+
+    async def close(self) -> None:
+        """Kill all nodes."""
+        self._children.close()
+        for asker in self._askers.values():
+            await asker.close()
+
+    def cpu_s(self) -> float:
+        """Return the processor time of all nodes so far, seconds."""
+        return self._children.cpu_s()
+
+    def _asker(self, node: NodeId) -> RedisClient:
+        address = self._doors[node]
+        return RedisClient(lambda: address, timeout_s=_ASK_TIMEOUT_S, connect_timeout_s=_ASK_TIMEOUT_S)
+
+    async def _info(self, node: NodeId) -> dict[str, Any]:
+        if self._children.is_paused(node) or not self._children.is_running(node):
+            return {}
+        with contextlib.suppress(errors.OperationError):
+            return await self._askers[node].info("quorate")
+        return {}
+
+
+def _configuration(
+    node: NodeId, *, home: Path, peer: Address, doors: dict[NodeId, Address], routes: dict[NodeId, Address]
+) -> str:
+    lines = [
+        f"node = {node}",
+        'cluster = "trial"',
+        f'data = "{home}"',
+        "[listen]",
+        f'peer = "{peer}"',
+        f'redis = "{doors[node]}"',
+        f'http = "{free_address()}"',
+        "[peers]",
+        *(f'{other} = "{address}"' for other, address in routes.items()),
+        "[redis]",
+        *(f'{other} = "{address}"' for other, address in doors.items()),
+    ]
+    return "\n".join(lines) + "\n"
