@@ -48,21 +48,14 @@ def test_strangers_are_refused() -> None:
 
 def test_the_text_diagram_names_messages_where_they_leave_and_arrive() -> None:
     graph, _ = diamond()
-    assert (
-        to_text(graph).splitlines()
-        == [
-            "a               b               c",
-            "● ask m1→       │               │",
-            "│               ● →m1 left m2→  │",
-            "│                               ● →m1 right m3→",
-            "● →m2 both",
-            "● →m3 all",
-        ]
-        or True
-    )
-    text = to_text(graph)
-    assert text.count("●") == 5
-    assert "→m1 left m2→" in text and "→m3 all" in text
+    assert to_text(graph).splitlines() == [
+        "a                  b                  c",
+        "● ask m1→          │                  │",
+        "│                  ● →m1 left m2→     │",
+        "│                                     ● →m1 right m3→",
+        "● →m2 both",
+        "● →m3 all",
+    ]
 
 
 def test_the_svg_is_well_formed_and_escapes_names() -> None:
