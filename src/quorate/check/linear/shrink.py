@@ -15,8 +15,8 @@ from quorate.check.linear.race import decide
 from quorate.check.models import Model
 
 # Steps for one attempt, beyond a few for each operation, and for all attempts together.
-_ATTEMPT_STEPS = 20_000
-_SHRINK_STEPS = 400_000
+_ATTEMPT_STEPS = 2_000
+_SHRINK_STEPS = 60_000
 
 
 def shrink(model: Model, operations: Sequence[Operation], blame: Operation) -> list[Operation]:
