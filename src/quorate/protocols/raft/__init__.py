@@ -12,7 +12,9 @@ from quorate.protocols.raft.calls import (
     TransferLeadership,
 )
 from quorate.protocols.raft.config import RaftConfig
+from quorate.protocols.raft.core import Raft
 from quorate.protocols.raft.entries import COMMAND, CONFIGURATION, CONFIGURATIONS, EMPTY, Configuration, Entry
+from quorate.protocols.raft.log import RaftLog
 from quorate.protocols.raft.messages import (
     MESSAGES,
     AppendEntries,
@@ -38,7 +40,9 @@ from quorate.protocols.raft.outputs import (
     SnapshotRefused,
     Transferred,
 )
+from quorate.protocols.raft.progress import Probe, Progress, Replicate, Snapshotting
 from quorate.protocols.raft.records import RECORDS, Append, HardState, RaftRecord, SnapshotMarker
+from quorate.protocols.raft.roles import TRANSITIONS, Candidate, Follower, Leader, PreCandidate, Role
 
 __all__ = [
     "COMMAND",
@@ -47,20 +51,29 @@ __all__ = [
     "EMPTY",
     "MESSAGES",
     "RECORDS",
+    "TRANSITIONS",
     "Append",
     "AppendEntries",
     "AppendResult",
+    "Candidate",
     "Committed",
     "Compact",
     "Configuration",
     "Entry",
+    "Follower",
     "HardState",
     "InstallSnapshot",
+    "Leader",
     "PeerLost",
+    "PreCandidate",
+    "Probe",
+    "Progress",
     "Propose",
     "Proposed",
+    "Raft",
     "RaftCall",
     "RaftConfig",
+    "RaftLog",
     "RaftMessage",
     "RaftOutput",
     "RaftRecord",
@@ -72,13 +85,16 @@ __all__ = [
     "Reconfigure",
     "Reconfigured",
     "Refused",
+    "Replicate",
     "RequestVote",
+    "Role",
     "RoleChanged",
     "SendSnapshot",
     "SnapshotMarker",
     "SnapshotReceived",
     "SnapshotRefused",
     "SnapshotSent",
+    "Snapshotting",
     "TimeoutNow",
     "TransferLeadership",
     "Transferred",

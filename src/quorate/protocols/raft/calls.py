@@ -40,7 +40,10 @@ class Compact(Call, frozen=True, gc=False, tag=True):
 
 
 class SnapshotReceived(Call, frozen=True, gc=False, tag=True):
-    """Say that all bytes of a snapshot are here, verified and durable. Answered by `InstallSnapshot` or `SnapshotRefused`."""
+    """Say that all bytes of a snapshot are here, verified and durable.
+
+    Answered by `InstallSnapshot` or `SnapshotRefused`.
+    """
 
     sender: NodeId
     marker: SnapshotMarker

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from quorate.kernel import Codec, Message
+from quorate.kernel import Codec, LogIndex, Message
 from quorate.protocols.raft.entries import Entry, Index, Term
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -53,11 +53,11 @@ class AppendResult(Message, frozen=True, array_like=True, gc=False, tag=True):
     # Of a success: on this follower's disk, up to here, is what the leader has.
     match_index: Index
     # Of a refusal: the best guess where the logs agree, and the follower's term there (thesis §3.5, end of §5.3).
-    hint_index: Index = 0
+    hint_index: Index = LogIndex(0)
     hint_term: Term = 0
     round: Number = 0
     # Of a refusal: the `prev_index` that was refused, so that a late refusal is told from a new one.
-    refused_index: Index = 0
+    refused_index: Index = LogIndex(0)
 
 
 class TimeoutNow(Message, frozen=True, array_like=True, gc=False, tag=True):
