@@ -1,9 +1,21 @@
 """The replicated state machine: Redis data types, sessions, transactions; a memory table over state at rest."""
 
-from quorate.store import strings as _strings  # noqa: F401  (entering the commands is what importing does)
+# Importing the files of the data types enters their commands into the table.
+from quorate.store import bits as _bits
+from quorate.store import counters as _counters
+from quorate.store import expire as _expire
+from quorate.store import hashes as _hashes
+from quorate.store import keys as _keys
+from quorate.store import lists as _lists
+from quorate.store import sets as _sets
+from quorate.store import sorted_algebra as _sorted_algebra
+from quorate.store import sorted_ranges as _sorted_ranges
+from quorate.store import sorted_sets as _sorted_sets
+from quorate.store import strings as _strings
 from quorate.store.backend import Backend, Caller, LocalBackend, NodeInfo, PeerInfo
 from quorate.store.base import Base, MemoryBase
 from quorate.store.command import BATCHES, COMMANDS, Batch, Command, CommandSpec, find, keys_of
+from quorate.store.glob import Glob
 from quorate.store.limits import Limits
 from quorate.store.machine import Change, KeyValueStore
 from quorate.store.reply import (
@@ -25,6 +37,20 @@ from quorate.store.reply import (
 )
 from quorate.store.transactions import Watch, transaction
 
+_DATA_TYPES = (
+    _bits,
+    _counters,
+    _expire,
+    _hashes,
+    _keys,
+    _lists,
+    _sets,
+    _sorted_algebra,
+    _sorted_ranges,
+    _sorted_sets,
+    _strings,
+)
+
 __all__ = [
     "BATCHES",
     "COMMANDS",
@@ -40,6 +66,7 @@ __all__ = [
     "Change",
     "Command",
     "CommandSpec",
+    "Glob",
     "KeyValueStore",
     "Limits",
     "LocalBackend",

@@ -7,10 +7,10 @@ import msgspec
 
 from quorate.kernel import LogIndex, NodeId
 from quorate.store.command import Command
-from quorate.store.reply import NEEDS_LOG, Reply
+from quorate.store.reply import NEEDS_LOG, Reply, ReplyError
 
 if TYPE_CHECKING:
-    from quorate.store.machine import KeyValueStore
+    from quorate.store.machine import Change, KeyValueStore
 
 
 class Caller(Protocol):
@@ -75,6 +75,27 @@ class Backend(Protocol):
     def publish(self, channel: bytes, payload: bytes) -> int:
         """Hand a message to the subscribers on every node; return how many there are on this one."""
 
+    def read_local(self, command: Command, caller: Caller) -> None:
+        """Answer a read at once from what this node has applied, which may be old; ordered among the reads."""
+
+    def watch(self, watcher: Callable[["Change"], None]) -> int:
+        """Call for every change applied on this node from now on; return the revision it has reached.
+
+        The watcher must not touch the store or the backend while it is called. Harmless when it watches already.
+        """
+
+    def unwatch(self, watcher: Callable[["Change"], None]) -> None:
+        """Call no more; harmless when it does not watch."""
+
+    def admin(self, name: bytes, args: list[bytes], caller: Caller) -> None:
+        """Do something to the cluster; ordered among the writes.
+
+        Args:
+            name: `MEMBERS`, `ADD` (node, peer address, Redis address), `REMOVE` (node), `TRANSFER` (node), `SNAPSHOT`.
+            args: as listed.
+            caller: gets OK, or for `MEMBERS` a list of maps.
+        """
+
 
 class LocalBackend:
     """Applies at once, in memory, with its own index: for tests of doors and for examples. Nothing is durable."""
@@ -89,6 +110,7 @@ class LocalBackend:
         self.store = store
         self.wall_ms = wall_ms
         self.on_publish: Callable[[bytes, bytes], int] | None = None
+        self._watchers: list[Callable[[Change], None]] = []
 
     def write(self, command: Command, caller: Caller) -> None:
         """Apply a command and answer at once."""
@@ -124,3 +146,34 @@ class LocalBackend:
     def publish(self, channel: bytes, payload: bytes) -> int:
         """Hand a message to the subscribers of this process."""
         return self.on_publish(channel, payload) if self.on_publish is not None else 0
+
+    def read_local(self, command: Command, caller: Caller) -> None:
+        """Answer like `read`: the only replica is never old."""
+        self.read(command, caller)
+
+    def watch(self, watcher: Callable[["Change"], None]) -> int:
+        """Call for every change from now on; return the revision of the store."""
+        if watcher not in self._watchers:
+            self._watchers.append(watcher)
+        self.store.on_change = self._tell
+        return self.store.revision
+
+    def unwatch(self, watcher: Callable[["Change"], None]) -> None:
+        """Call no more."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+        if not self._watchers:
+            self.store.on_change = None
+
+    def _tell(self, change: "Change") -> None:
+        for watcher in self._watchers:
+            watcher(change)
+
+    def admin(self, name: bytes, args: list[bytes], caller: Caller) -> None:
+        """Tell the one member, and refuse what needs a cluster."""
+        del args
+        reply: Reply = ReplyError("ERR", "this store is not a member of a cluster")
+        if name == b"MEMBERS":
+            reply = [{b"node": 1, b"peer_address": b"", b"redis_address": b"", b"role": b"leader"}]
+        caller.complete(reply)
+        caller.flush()

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from sortedcontainers import SortedDict
+
 
 class Base(Protocol):
     """Ordered state at rest. A subset of what `storage` offers."""
@@ -26,7 +28,7 @@ class MemoryBase:
 
     def __init__(self) -> None:
         self._meta: bytes | None = None
-        self._pairs: dict[bytes, bytes] = {}
+        self._pairs: SortedDict[bytes, bytes] = SortedDict()
 
     @property
     def meta(self) -> bytes | None:
@@ -35,12 +37,12 @@ class MemoryBase:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key as of the last checkpoint."""
-        return self._pairs.get(key)
+        value: bytes | None = self._pairs.get(key)
+        return value
 
     def scan(self, start: bytes, end: bytes | None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs with start <= key < end in order of the key."""
-        keys = sorted(key for key in self._pairs if start <= key and (end is None or key < end))
-        for key in reversed(keys) if reverse else keys:
+        for key in self._pairs.irange(start, end, inclusive=(True, False), reverse=reverse):
             yield key, self._pairs[key]
 
     async def checkpoint(self, changes: Mapping[bytes, bytes | None], meta: bytes) -> None:

@@ -18,6 +18,7 @@ from quorate.store.chance import Stream
 from quorate.store.command import COMMANDS, Command
 from quorate.store.expiry import Expiries
 from quorate.store.limits import Limits
+from quorate.store.ordered import Cursors
 from quorate.store.reply import NEEDS_LOG, CommandError, NeedsLog, Reply, ReplyError, unknown_command
 from quorate.store.sessions import Sessions
 from quorate.store.space import NeedsLogError, Space
@@ -66,6 +67,7 @@ class KeyValueStore:
         self.expiries = Expiries(self.spaces)
         self.cache = Cache(self.spaces, self.limits.cache_bytes_max)
         self.sessions = Sessions(self.limits.session_count_max)
+        self.cursors = Cursors()
         # Opaque bytes of the host, kept with the checkpoint.
         self.host_bytes = b""
         self._draw_count = 0

@@ -39,9 +39,17 @@ def real(text: bytes, error: str = "value is not a valid float") -> float:
             value = float(text)
         except ValueError:
             value = _hexadecimal(text)
-        if not isnan(value):
+        # A number too large or too small for a float is refused, as C's ERANGE is.
+        is_out_of_range = (isinf(value) and b"n" not in text.lower()) or (value == 0.0 and _has_weight(text))
+        if not isnan(value) and not is_out_of_range:
             return value
     raise CommandError("ERR", error)
+
+
+def _has_weight(text: bytes) -> bool:
+    """Return whether a number's digits before the exponent are not all zero."""
+    digits = text.lower().partition(b"p" if b"x" in text.lower() else b"e")[0]
+    return any(digit in b"123456789abcdef" for digit in digits)
 
 
 def _hexadecimal(text: bytes) -> float:

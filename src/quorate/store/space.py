@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from sortedcontainers import SortedList
+
 from quorate.store.reply import WRONG_TYPE, CommandError
 from quorate.store.values import Entry, V, Value, decode_entry, encode_entry
 
@@ -48,6 +50,9 @@ class Space:
         # Whether the base's keys of this database are to be ignored: it was flushed since.
         self.is_flushed = False
         self.is_flushing = False
+        # Keys that may not be at rest yet: those not sorted so far, and the sorted ones; repetitions are harmless.
+        self.fresh: list[bytes] = []
+        self.ordered: SortedList[bytes] | None = None
         # While a checkpoint is under way: keys still to be encoded, the table they are in, and what is encoded.
         self.frozen: dict[bytes, None] | None = None
         self.frozen_table: dict[bytes, Entry[Value] | None] = {}
@@ -99,6 +104,13 @@ class Space:
         if store.on_change is not None:
             store.note_change(self.db, key, "put")
 
+    def save(self, key: bytes, entry: Entry[V] | None, value: V) -> None:
+        """Note that a collection was changed: in place when it had an entry, else a new one, which may be empty."""
+        if entry is not None:
+            self.changed(key, entry)
+        elif len(value):
+            self.put(key, value)
+
     def put(self, key: bytes, value: Value, expires_ms: int = 0) -> None:
         """Make a key hold a new value.
 
@@ -113,6 +125,10 @@ class Space:
             if len(key) > store.limits.key_bytes_max:
                 raise CommandError("TOOLARGE", f"key is longer than {store.limits.key_bytes_max} bytes")
             self.count += 1
+            self.fresh.append(key)
+            if len(self.fresh) > 1024 + 2 * len(self.table):
+                # A key that comes and goes all the time must not fill the list.
+                self.fresh, self.ordered = list(self.table), None
         elif old.expires_ms and not expires_ms:
             del self.due[key]
         if self.frozen is not None and key in self.frozen:
@@ -123,6 +139,25 @@ class Space:
         if expires_ms:
             self.due[key] = expires_ms
             store.expiries.add(expires_ms, self.db, key)
+        if store.on_change is not None:
+            store.note_change(self.db, key, "put")
+
+    def set_expiry(self, key: bytes, expires_ms: int) -> None:
+        """Make a key that was found end at another time, 0: never."""
+        store = self.store
+        if self.frozen is not None and key in self.frozen:
+            self.settle(key)
+        entry = self.table[key]
+        assert entry is not None, "only what exists ends"
+        entry.expires_ms = expires_ms
+        entry.version = store.revision + 1
+        self.dirty[key] = None
+        store.is_changed = True
+        if expires_ms:
+            self.due[key] = expires_ms
+            store.expiries.add(expires_ms, self.db, key)
+        else:
+            self.due.pop(key, None)
         if store.on_change is not None:
             store.note_change(self.db, key, "put")
 
@@ -162,6 +197,8 @@ class Space:
         self.table = {}
         self.dirty = {}
         self.due = {}
+        self.fresh = []
+        self.ordered = None
         self.is_flushed = True
         self.count = 0
         store.is_changed = True

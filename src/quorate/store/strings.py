@@ -4,24 +4,13 @@ from quorate.store.command import command
 from quorate.store.expire_options import due_ms
 from quorate.store.parse import integer, syntax_error
 from quorate.store.reply import OK, CommandError, Reply
+from quorate.store.shapes import ALL, ONE, PAIRS, check_key, check_size
 from quorate.store.space import Space
-
-ONE = (1, 1, 1)
-ALL = (1, -1, 1)
-PAIRS = (1, -1, 2)
-
-
-def check_size(space: Space, size_bytes: int) -> None:
-    """Raise CommandError when a string or element is above its limit."""
-    if size_bytes > space.store.limits.value_bytes_max:
-        raise CommandError("TOOLARGE", f"value is larger than {space.store.limits.value_bytes_max} bytes")
 
 
 def check_put(space: Space, key: bytes, value: bytes) -> None:
     """Raise CommandError when a key or value is above its limit; for commands that write several."""
-    limits = space.store.limits
-    if len(key) > limits.key_bytes_max:
-        raise CommandError("TOOLARGE", f"key is longer than {limits.key_bytes_max} bytes")
+    check_key(space, key)
     check_size(space, len(value))
 
 
@@ -185,13 +174,6 @@ def strlen(space: Space, args: list[bytes]) -> Reply:
     """STRLEN key."""
     entry = space.find_as(args[1], bytes)
     return 0 if entry is None else len(entry.value)
-
-
-def clamp(start: int, end: int, length: int) -> tuple[int, int]:
-    """Return [start, stop) for Redis' inclusive bounds, of which negative ones count from the end."""
-    start = max(start + length, 0) if start < 0 else start
-    end = end + length if end < 0 else end
-    return start, min(max(end, -1) + 1, length)
 
 
 @command("GETRANGE", 4, "readonly", ONE)

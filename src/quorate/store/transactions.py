@@ -12,8 +12,9 @@ from quorate.kernel import Codec, Malformed
 from quorate.store.command import Command, command
 from quorate.store.parse import integer, syntax_error
 from quorate.store.reply import NIL_ARRAY, CommandError, Reply
+from quorate.store.shapes import ALL, ONE
 from quorate.store.space import Space
-from quorate.store.strings import ALL, ONE, check_put
+from quorate.store.strings import check_put
 
 
 class Watch(msgspec.Struct, array_like=True, frozen=True, gc=False):

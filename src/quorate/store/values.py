@@ -131,6 +131,21 @@ class Entry(Generic[V]):
         self.expires_ms = expires_ms
 
 
+def copy_value(value: Value) -> Value:
+    """Return a value that shares nothing that can change."""
+    match value:
+        case bytes():
+            return value
+        case Hash():
+            return Hash(value)
+        case List():
+            return List(value)
+        case Set():
+            return Set(value)
+        case SortedSet():
+            return SortedSet(value.order)
+
+
 _HEADER: Final = struct.Struct(">BQQ")
 HEADER_BYTES: Final = _HEADER.size
 _FORMAT: Final = 1 << 4
