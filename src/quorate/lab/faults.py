@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from quorate.kernel import MILLISECOND, SECOND, Duration, errors
+from quorate.kernel import SECOND, Duration, errors
 
 FaultName = Literal[
     "crash-leader",
@@ -42,8 +42,7 @@ _FIRST: tuple[FaultName, ...] = (
 
 _WARM_UP_NS = 2 * SECOND
 _COOL_DOWN_NS = 1 * SECOND
-_FAULT_NS_MIN, _FAULT_NS_MAX = 1_600 * MILLISECOND, 2_600 * MILLISECOND
-_CALM_NS_MIN, _CALM_NS_MAX = 900 * MILLISECOND, 1_500 * MILLISECOND
+_FAULT_DURATION = Duration(19 * SECOND // 10)
 
 _WORDS: dict[FaultName, str] = {
     "crash-leader": "kill -9 the leader, then restart it",
@@ -83,7 +82,12 @@ class PlannedFault(msgspec.Struct, frozen=True):
 
 
 def plan_faults(
-    rng: random.Random, *, duration: Duration, node_count: int, names: Sequence[str] | None = None
+    rng: random.Random,
+    *,
+    duration: Duration,
+    node_count: int,
+    names: Sequence[str] | None = None,
+    fault_duration: Duration = _FAULT_DURATION,
 ) -> list[PlannedFault]:
     """Return a schedule: one fault at a time, calm between them, all healed a second before the end.
 
@@ -93,6 +97,7 @@ def plan_faults(
         node_count: nodes of the cluster; with one, only faults of processes remain.
         names: the faults to draw from, each as often as there is room; None takes the default set first and then all.
             Empty: no faults.
+        fault_duration: about how long each lasts; the calm after it is about half of it.
 
     Raises:
         UsageError: a name is unknown.
@@ -112,11 +117,11 @@ def plan_faults(
             bag = [*(_first_of(pool) if rounds == 0 and names is None else pool)]
             rng.shuffle(bag)
             rounds += 1
-        length_ns = rng.randrange(_FAULT_NS_MIN, _FAULT_NS_MAX)
+        length_ns = round(fault_duration * rng.uniform(0.85, 1.15))
         if at_ns + length_ns + _COOL_DOWN_NS > duration:
             break
         planned.append(PlannedFault(bag.pop(), at_ns, length_ns, rng.getrandbits(32)))
-        at_ns += length_ns + rng.randrange(_CALM_NS_MIN, _CALM_NS_MAX)
+        at_ns += length_ns + round(fault_duration * rng.uniform(0.45, 0.65))
     return planned
 
 

@@ -12,6 +12,7 @@ from quorate.lab.statistics import Latencies, Outage
 from quorate.lab.systems import Leadership
 
 _DURATION = Duration(30 * SECOND)
+_FAULT_DURATION = Duration(19 * SECOND // 10)
 _RECOVERY_TIMEOUT = Duration(20 * SECOND)
 
 
@@ -39,6 +40,8 @@ class TrialOptions:
     timeout: Duration = SECOND
     # Names of `lab.FAULT_NAMES`; None draws from all, the empty tuple harms nothing.
     faults: tuple[str, ...] | None = None
+    # About how long each fault lasts; the time between faults is about half of it.
+    fault_duration: Duration = _FAULT_DURATION
     # How long the cluster may take to serve again, at the start and after the last fault.
     recovery_timeout: Duration = _RECOVERY_TIMEOUT
     # Where report.html, history.jsonl and the nodes' files go.
@@ -78,6 +81,8 @@ class TrialResult:
     # Processor time in units of one processor, while the load ran: clients with proxies, and servers.
     generator_cpu: float
     server_cpu: float
+    # The node that each client talks to, in words; empty where it moves.
+    where: list[str]
     # How long judging took.
     judge_ns: int
     report: Path

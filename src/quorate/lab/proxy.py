@@ -25,6 +25,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from quorate.env import Address
 from quorate.kernel import NodeId
@@ -233,9 +234,9 @@ class _End(asyncio.Protocol):
         self.is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a stream end has a stream transport"
-        self.transport = transport
-        self._outgoing.attach(source=transport)
+        # uvloop's transports are no subclass of asyncio's, so this cannot be an isinstance.
+        self.transport = cast("asyncio.Transport", transport)
+        self._outgoing.attach(source=self.transport)
         if self._on_made is not None:
             self._on_made(self)
 
@@ -398,8 +399,8 @@ class _Accepting(asyncio.Protocol):
         self._accepted = accepted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a stream end has a stream transport"
-        transport.set_protocol(self._accepted(transport))
+        stream = cast("asyncio.Transport", transport)
+        stream.set_protocol(self._accepted(stream))
 
 
 def _close(transport: asyncio.Transport, *, reset: bool) -> None:

@@ -98,6 +98,7 @@ class Trial:
         self._load_end_ns = 0
         self._end_ns = 0
         self._recovery_ns: int | None = None
+        self._where: list[str] = []
         self._generator_cpu = 0.0
         self._server_cpu = 0.0
 
@@ -108,6 +109,7 @@ class Trial:
             duration=self._options.duration,
             node_count=len(self._nodes),
             names=self._options.faults,
+            fault_duration=self._options.fault_duration,
         )
         print_schedule(self._console, self._options, self._system.name, self._planned)
         links = Links(self._nodes, rng=self._seeds.stream("links"))
@@ -188,10 +190,12 @@ class Trial:
         return min(found, default=self._recorder.now_ns())
 
     def _worker(self, number: int) -> Worker:
+        client = self._system.client(number)
+        self._where.append(getattr(client, "where", ""))
         return Worker(
             number=number,
             worker_count=self._options.worker_count,
-            client=self._system.client(number),
+            client=client,
             recorder=self._recorder,
             timeout_s=3 * self._options.timeout / SECOND,
         )
@@ -206,14 +210,16 @@ class Trial:
                 self._leadership = await self._system.leader()
                 outcomes = await asyncio.gather(*(_probe(client, place) for place, client in enumerate(clients)))
                 last = [outcome for outcome in outcomes if outcome]
-                if not last:
+                if not last and len(self._leadership.answered) == len(self._nodes):
                     return
                 await asyncio.sleep(_PROBE_INTERVAL_S)
         finally:
             for client in clients:
                 await client.close()
         waited_s = self._options.recovery_timeout / SECOND
-        raise errors.Unreachable(f"{sentence} within {waited_s:.0f} s: {last[0] if last else 'no answer'}")
+        answered = ", ".join(map(str, self._leadership.answered)) or "none"
+        cause = last[0] if last else f"nodes that are whole: {answered}"
+        raise errors.Unreachable(f"{sentence} within {waited_s:.0f} s: {cause}")
 
     async def _sample(self) -> None:
         while True:
@@ -274,6 +280,7 @@ class Trial:
             leaders=self._leaders,
             generator_cpu=self._generator_cpu,
             server_cpu=self._server_cpu,
+            where=self._where,
             judge_ns=judge_ns,
             report=options.output / "report.html",
             history=path,

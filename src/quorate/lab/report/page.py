@@ -71,6 +71,7 @@ def report_data(result: TrialResult) -> dict[str, Any]:
             for outage in result.outages
         ],
         "leaders": [{"at_us": at_ns // 1000, "node": seen.node, "term": seen.term} for at_ns, seen in result.leaders],
+        "where": result.where,
         "keys": list(keys),
         "calls": [_row(call, keys) for call in result.calls],
     }

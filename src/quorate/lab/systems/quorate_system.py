@@ -78,8 +78,9 @@ class QuorateSystem:
     def client(self, process: int) -> Client:
         """Return a client of one node's door, leader or not."""
         nodes = list(self._doors)
-        address = self._doors[nodes[process % len(nodes)]]
-        return RedisClient(lambda: address, timeout_s=self._timeout_s)
+        node = nodes[process % len(nodes)]
+        address = self._doors[node]
+        return RedisClient(lambda: address, timeout_s=self._timeout_s, where=f"node {node}")
 
     async def close(self) -> None:
         """Kill all nodes."""

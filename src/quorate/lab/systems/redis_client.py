@@ -62,11 +62,18 @@ class RedisClient:
         address_of: tells where to connect; asked before each operation, so that a client can follow a primary.
         timeout_s: how long an answer may take, seconds.
         connect_timeout_s: how long a connection may take, seconds.
+        where: the node it talks to, in words, for the report.
     """
 
     def __init__(
-        self, address_of: Callable[[], Address], *, timeout_s: float = 1.0, connect_timeout_s: float = 0.5
+        self,
+        address_of: Callable[[], Address],
+        *,
+        timeout_s: float = 1.0,
+        connect_timeout_s: float = 0.5,
+        where: str = "",
     ) -> None:
+        self.where = where
         self._address_of = address_of
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s

@@ -41,6 +41,7 @@ class RedisSystem:
         self._primary = NodeId(1)
         self._term = 1
         self._missed_count = 0
+        self._was_whole = False
 
     async def setup(self, directory: Path, nodes: Sequence[NodeId], links: Links) -> None:
         """Make a directory and a port per node, and a route from each replica to each possible primary."""
@@ -77,11 +78,13 @@ class RedisSystem:
     async def leader(self) -> Leadership:
         """Ask every node for its replication state; promote a replica when a majority misses the primary."""
         infos = dict(zip(self._addresses, await asyncio.gather(*map(self._info, self._addresses)), strict=True))
-        answered = tuple(node for node, info in infos.items() if info)
+        answered = tuple(node for node, info in infos.items() if _sees_primary(info))
         missing = [node for node in self._addresses if node != self._primary and not _sees_primary(infos[node])]
         if len(self._addresses) > 1 and not infos[self._primary]:
             missing.append(self._primary)
-        self._missed_count = self._missed_count + 1 if 2 * len(missing) > len(self._addresses) else 0
+        self._was_whole = self._was_whole or not missing  # the first copy takes a moment and is no failure
+        is_missed = self._was_whole and 2 * len(missing) > len(self._addresses)
+        self._missed_count = self._missed_count + 1 if is_missed else 0
         if self._missed_count >= _FAILOVER_AFTER_COUNT:
             await self._promote(infos)
         leads = infos[self._primary].get("role") == "master"
