@@ -14,6 +14,7 @@ from quorate.protocols.raft.calls import (
 from quorate.protocols.raft.config import RaftConfig
 from quorate.protocols.raft.core import Raft
 from quorate.protocols.raft.entries import COMMAND, CONFIGURATION, CONFIGURATIONS, EMPTY, Configuration, Entry
+from quorate.protocols.raft.invariants import ClusterHistory, InvariantBroken, check_cluster
 from quorate.protocols.raft.log import RaftLog
 from quorate.protocols.raft.messages import (
     MESSAGES,
@@ -56,6 +57,7 @@ __all__ = [
     "AppendEntries",
     "AppendResult",
     "Candidate",
+    "ClusterHistory",
     "Committed",
     "Compact",
     "Configuration",
@@ -63,6 +65,7 @@ __all__ = [
     "Follower",
     "HardState",
     "InstallSnapshot",
+    "InvariantBroken",
     "Leader",
     "PeerLost",
     "PreCandidate",
@@ -99,4 +102,5 @@ __all__ = [
     "TransferLeadership",
     "Transferred",
     "VoteResult",
+    "check_cluster",
 ]

@@ -79,8 +79,8 @@ class Leader(msgspec.Struct):
     progress: dict[NodeId, Progress]
     # Its first entry; reads and changes of members wait until it is committed.
     first_index: LogIndex
-    # Rounds of heartbeats begun; every AppendEntries carries the newest.
-    round: int = 0
+    # Rounds of heartbeats begun; every AppendEntries that wants an answer carries the newest.
+    round: int = 1
     # By round, ascending.
     reads: deque[PendingRead] = msgspec.field(default_factory=deque)
     waiting: list[WaitingRead] = msgspec.field(default_factory=list)
