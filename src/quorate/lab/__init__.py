@@ -1,6 +1,7 @@
 """The laboratory: trials of real processes, with faults, verdicts and reports."""
 
 from quorate.lab.faults import FAULT_NAMES, PlannedFault, plan_faults
+from quorate.lab.judging import judge_file
 from quorate.lab.options import TrialOptions, TrialResult
 from quorate.lab.proxy import Conditions, Links
 from quorate.lab.systems import (
@@ -27,6 +28,7 @@ __all__ = [
     "System",
     "TrialOptions",
     "TrialResult",
+    "judge_file",
     "make_system",
     "plan_faults",
     "run_trial",

@@ -338,7 +338,7 @@ function fillTexts() {
   $("title").textContent = `Trial of ${D.system}`;
   $("subtitle").textContent = `${D.nodes} node${D.nodes > 1 ? "s" : ""} · ${D.workers} clients · ${count(D.rate)} operations/s at most · ${D.duration_us / 1e6} s of load · seed ${D.seed}`;
   $("verdict").textContent = D.verdict; $("verdict").classList.add(D.verdict);
-  $("reason").textContent = D.reason;
+  $("reason").textContent = D.finding ? "" : D.reason;
   const served = D.availability.filter((a) => a !== null), worst = Math.max(0, ...D.outages.map((o) => o.gap_ms));
   const tiles = [
     [count(D.calls.length), `operations on ${count(D.keys.length)} keys`],
