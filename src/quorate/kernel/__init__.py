@@ -26,6 +26,7 @@ from quorate.kernel.events import (
     Started,
     TimerFired,
 )
+from quorate.kernel.hashing import HASH_COUNT, BadKey, Key, hash_array, hash_key, hash_list, is_array, mix64, mix_array
 from quorate.kernel.ids import GroupId, LogIndex, NodeId, RequestKey
 from quorate.kernel.machine import Machine
 from quorate.kernel.outbox import Outbox
@@ -33,9 +34,11 @@ from quorate.kernel.seeds import Seeds
 from quorate.kernel.time import MICROSECOND, MILLISECOND, SECOND, Duration, Instant, later, milliseconds, seconds
 
 __all__ = [
+    "HASH_COUNT",
     "MICROSECOND",
     "MILLISECOND",
     "SECOND",
+    "BadKey",
     "BadPayload",
     "Call",
     "Called",
@@ -50,6 +53,7 @@ __all__ = [
     "ForeignBytes",
     "GroupId",
     "Instant",
+    "Key",
     "LogIndex",
     "Machine",
     "Malformed",
@@ -71,9 +75,15 @@ __all__ = [
     "Undecodable",
     "UnknownVersion",
     "errors",
+    "hash_array",
+    "hash_key",
+    "hash_list",
+    "is_array",
     "later",
     "marks",
     "milliseconds",
+    "mix64",
+    "mix_array",
     "seal",
     "seconds",
     "unseal",
