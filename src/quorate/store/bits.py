@@ -45,8 +45,6 @@ def getbit(space: Space, args: list[bytes]) -> Reply:
 
 def _bounds(start: int, end: int, length: int) -> tuple[int, int]:
     """Return inclusive bounds within [0, length); the first is greater when there is nothing between."""
-    if start < 0 and end < 0 and start > end:
-        return 1, 0
     start = max(start + length, 0) if start < 0 else start
     end = max(end + length, 0) if end < 0 else end
     return start, min(end, length - 1)
@@ -63,16 +61,17 @@ def _unit(text: bytes) -> bool:
 @command("BITCOUNT", -2, "readonly", ONE)
 def bitcount(space: Space, args: list[bytes]) -> Reply:
     """BITCOUNT key [start end [BYTE | BIT]]."""
-    if len(args) not in (2, 4, 5):
-        raise syntax_error()
-    if len(args) == 2:
-        entry = space.find_as(args[1], bytes)
-        return 0 if entry is None else int.from_bytes(entry.value, "big").bit_count()
-    start, end = integer(args[2]), integer(args[3])
-    is_bit = len(args) == 5 and _unit(args[4])
     entry = space.find_as(args[1], bytes)
     if entry is None:
         return 0
+    if len(args) not in (2, 4, 5):
+        raise syntax_error()
+    if len(args) == 2:
+        return int.from_bytes(entry.value, "big").bit_count()
+    start, end = integer(args[2]), integer(args[3])
+    if start < 0 and end < 0 and start > end:
+        return 0
+    is_bit = len(args) == 5 and _unit(args[4])
     unit_count = len(entry.value) * (8 if is_bit else 1)
     first, last = _bounds(start, end, unit_count)
     if first > last:

@@ -16,14 +16,18 @@ _INFINITE: Final = (b"inf", b"infinity")
 _MAGNITUDE_MAX: Final = Fraction(2) ** 16384
 
 
-def extended(text: bytes, error: str = "value is not a valid float") -> Fraction:
-    """Return a number as a long double holds it; raise CommandError with the given sentence.
+def extended(
+    text: bytes,
+    error: str = "value is not a valid float",
+    infinite: str = "increment would produce NaN or Infinity",
+) -> Fraction:
+    """Return a number as a long double holds it; raise CommandError with one of the given sentences.
 
     Complexity: O(length of the text and of the exponent's digits); both are bounded.
     """
     if len(text) <= 256:
         if text.lower().lstrip(b"+-") in _INFINITE:
-            raise CommandError("ERR", "increment would produce NaN or Infinity")
+            raise CommandError("ERR", infinite)
         if _NUMBER.match(text):
             value = rounded(Fraction(text.decode("ascii")))
             if abs(value) < _MAGNITUDE_MAX:

@@ -1,11 +1,13 @@
 """Hashes: fields and values under one key."""
 
+from typing import cast
+
 from quorate.store.command import command
 from quorate.store.draws import draw
 from quorate.store.extended import add, extended, printed
 from quorate.store.parse import INT_MAX, INT_MIN, integer, syntax_error
 from quorate.store.reply import OK, CommandError, Pairs, Reply
-from quorate.store.shapes import ONE, ScanOptions, check_elements
+from quorate.store.shapes import ONE, ScanOptions, check_elements, scan_cursor
 from quorate.store.space import Space
 from quorate.store.values import Hash
 
@@ -117,7 +119,7 @@ def hvals(space: Space, args: list[bytes]) -> Reply:
 def hgetall(space: Space, args: list[bytes]) -> Reply:
     """HGETALL key: a map."""
     entry = space.find_as(args[1], Hash)
-    return {} if entry is None else {**entry.value}
+    return {} if entry is None else cast("dict[Reply, Reply]", dict(entry.value))
 
 
 @command("HINCRBY", 4, "write denyoom fast", ONE)
@@ -136,7 +138,7 @@ def hincrby(space: Space, args: list[bytes]) -> Reply:
 @command("HINCRBYFLOAT", 4, "write denyoom fast", ONE)
 def hincrbyfloat(space: Space, args: list[bytes]) -> Reply:
     """HINCRBYFLOAT key field increment: the new value as a string."""
-    delta = extended(args[3])
+    delta = extended(args[3], infinite="value is NaN or Infinity")
     entry = space.find_as(args[1], Hash)
     old = None if entry is None else entry.value.get(args[2])
     value = printed(add(extended(b"0" if old is None else old, "hash value is not a float"), delta))
@@ -147,9 +149,9 @@ def hincrbyfloat(space: Space, args: list[bytes]) -> Reply:
 @command("HRANDFIELD", -2, "readonly", ONE)
 def hrandfield(space: Space, args: list[bytes]) -> Reply:
     """HRANDFIELD key [count [WITHVALUES]]."""
+    count = integer(args[2]) if len(args) > 2 else None
     if len(args) > 4 or (len(args) == 4 and args[3].upper() != b"WITHVALUES"):
         raise syntax_error()
-    count = integer(args[2]) if len(args) > 2 else None
     if count is not None and not -(1 << 62) <= count <= 1 << 62:
         raise CommandError("ERR", "value is out of range")
     entry = space.find_as(args[1], Hash)
@@ -167,9 +169,10 @@ def hrandfield(space: Space, args: list[bytes]) -> Reply:
 @command("HSCAN", -3, "readonly", ONE)
 def hscan(space: Space, args: list[bytes]) -> Reply:
     """HSCAN key cursor [MATCH pattern] [COUNT count]."""
-    options = ScanOptions(args, 2)
+    scan_cursor(args, 2)
     entry = space.find_as(args[1], Hash)
     if entry is None:
         return [b"0", []]
+    options = ScanOptions(args, 2)
     cursor, fields = options.select(entry.value, len(entry.value))
     return [cursor, [part for field in fields for part in (field, entry.value[field])]]

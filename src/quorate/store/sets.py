@@ -4,7 +4,7 @@ from quorate.store.command import command
 from quorate.store.draws import draw
 from quorate.store.parse import INT_MAX, integer, syntax_error
 from quorate.store.reply import CommandError, Reply, ReplySet
-from quorate.store.shapes import ALL, ONE, TWO, ScanOptions, check_elements, check_key, number_of_keys
+from quorate.store.shapes import ALL, ONE, TWO, ScanOptions, check_elements, check_key, number_of_keys, scan_cursor
 from quorate.store.space import Space
 from quorate.store.values import Set
 
@@ -65,8 +65,10 @@ def smembers(space: Space, args: list[bytes]) -> Reply:
 def smove(space: Space, args: list[bytes]) -> Reply:
     """SMOVE source destination member."""
     source = space.mutable(args[1], Set)
+    if source is None:
+        return 0
     target = space.mutable(args[2], Set)
-    if source is None or args[3] not in source.value:
+    if args[3] not in source.value:
         return 0
     if source is target:
         return 1
@@ -122,10 +124,11 @@ def srandmember(space: Space, args: list[bytes]) -> Reply:
 @command("SSCAN", -3, "readonly", ONE)
 def sscan(space: Space, args: list[bytes]) -> Reply:
     """SSCAN key cursor [MATCH pattern] [COUNT count]."""
-    options = ScanOptions(args, 2)
+    scan_cursor(args, 2)
     entry = space.find_as(args[1], Set)
     if entry is None:
         return [b"0", []]
+    options = ScanOptions(args, 2)
     cursor, members = options.select(entry.value, len(entry.value))
     return [cursor, list(members)]
 

@@ -72,6 +72,14 @@ def number_of_keys(args: list[bytes], place: int, error: str = "numkeys should b
     return args[place + 1 : place + 1 + count]
 
 
+def scan_cursor(args: list[bytes], place: int) -> int:
+    """Return the cursor at a place; raise CommandError when it is none. Redis reads it before it looks at the key."""
+    text = args[place]
+    if not text.isdigit() or len(text) > 20 or int(text) >= 1 << 64:
+        raise CommandError("ERR", "invalid cursor")
+    return int(text)
+
+
 class ScanOptions:
     """Cursor, MATCH, COUNT and TYPE of the SCAN family."""
 
@@ -83,10 +91,7 @@ class ScanOptions:
             place: where the cursor stands.
             takes_type: whether TYPE is an option.
         """
-        text = args[place]
-        if not text.isdigit() or len(text) > 20 or int(text) >= 1 << 64:
-            raise CommandError("ERR", "invalid cursor")
-        self.cursor = int(text)
+        self.cursor = scan_cursor(args, place)
         self.count = 10
         self.glob: Glob | None = None
         self.type_name: str | None = None

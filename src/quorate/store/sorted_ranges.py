@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isnan, nextafter
+from math import inf, isnan, nan, nextafter
 from typing import Final, Literal
 
 from quorate.store.command import command
@@ -32,11 +32,9 @@ def _limit(text: bytes) -> tuple[float, bool]:
     is_open = text[:1] == b"("
     number = text[1:] if is_open else text
     try:
-        if b"_" in number or number[-1:].isspace():
-            raise ValueError
-        score = float(number)
+        score = float(number) if b"_" not in number and not number[-1:].isspace() else nan
     except ValueError:
-        score = float("nan")
+        score = nan
     if isnan(score):
         raise CommandError("ERR", "min or max is not a float")
     return score, is_open

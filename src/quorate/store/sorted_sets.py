@@ -6,7 +6,7 @@ from quorate.store.command import command
 from quorate.store.draws import draw
 from quorate.store.parse import integer, real, syntax_error
 from quorate.store.reply import NIL_ARRAY, CommandError, Pairs, Reply, format_double
-from quorate.store.shapes import ONE, ScanOptions, check_elements, number_of_keys
+from quorate.store.shapes import ONE, ScanOptions, check_elements, number_of_keys, scan_cursor
 from quorate.store.space import Space
 from quorate.store.values import SortedSet
 
@@ -36,7 +36,8 @@ def _zadd_flags(args: list[bytes]) -> tuple[set[bytes], list[tuple[float, bytes]
         raise CommandError("ERR", "GT, LT, and/or NX options at the same time are not compatible")
     if b"INCR" in flags and len(rest) > 2:
         raise CommandError("ERR", "INCR option supports a single increment-element pair")
-    return flags, [(real(score), member) for score, member in zip(rest[::2], rest[1::2], strict=True)]
+    # Adding 0 makes a negative zero positive; Redis keeps its sign or not, as the encoding has it.
+    return flags, [(real(score) + 0.0, member) for score, member in zip(rest[::2], rest[1::2], strict=True)]
 
 
 def _is_kept(flags: set[bytes], old: float | None, score: float) -> bool:
@@ -202,9 +203,9 @@ def zmpop(space: Space, args: list[bytes]) -> Reply:
 @command("ZRANDMEMBER", -2, "readonly", ONE)
 def zrandmember(space: Space, args: list[bytes]) -> Reply:
     """ZRANDMEMBER key [count [WITHSCORES]]."""
+    count = integer(args[2]) if len(args) > 2 else None
     if len(args) > 4 or (len(args) == 4 and args[3].upper() != b"WITHSCORES"):
         raise syntax_error()
-    count = integer(args[2]) if len(args) > 2 else None
     if count is not None and not -(1 << 62) <= count <= 1 << 62:
         raise CommandError("ERR", "value is out of range")
     entry = space.find_as(args[1], SortedSet)
@@ -223,10 +224,11 @@ def zrandmember(space: Space, args: list[bytes]) -> Reply:
 @command("ZSCAN", -3, "readonly", ONE)
 def zscan(space: Space, args: list[bytes]) -> Reply:
     """ZSCAN key cursor [MATCH pattern] [COUNT count]."""
-    options = ScanOptions(args, 2)
+    scan_cursor(args, 2)
     entry = space.find_as(args[1], SortedSet)
     if entry is None:
         return [b"0", []]
+    options = ScanOptions(args, 2)
     scores = entry.value.scores
     cursor, members = options.select((member for _, member in entry.value.order), len(scores))
     return [cursor, [part for member in members for part in (member, format_double(scores[member]))]]

@@ -112,17 +112,19 @@ def getdel(space: Space, args: list[bytes]) -> Reply:
 @command("GETEX", -2, "write fast", ONE)
 def getex(space: Space, args: list[bytes]) -> Reply:
     """GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]."""
-    expires_ms: int | None = None
-    if len(args) == 3 and args[2].upper() == b"PERSIST":
-        expires_ms = 0
-    elif len(args) == 4 and args[2].upper() in (b"EX", b"PX", b"EXAT", b"PXAT"):
-        expires_ms = due_ms(space, (args[2].upper(), args[3]), "getex")
-    elif len(args) != 2:
+    is_persist = len(args) == 3 and args[2].upper() == b"PERSIST"
+    is_span = len(args) == 4 and args[2].upper() in (b"EX", b"PX", b"EXAT", b"PXAT")
+    if not is_persist and not is_span and len(args) != 2:
         raise syntax_error()
     entry = space.find_as(args[1], bytes)
     if entry is None:
         return None
-    if expires_ms is not None and expires_ms != entry.expires_ms:
+    expires_ms = entry.expires_ms
+    if is_persist:
+        expires_ms = 0
+    elif is_span:
+        expires_ms = due_ms(space, (args[2].upper(), args[3]), "getex")
+    if expires_ms != entry.expires_ms:
         space.put(args[1], entry.value, expires_ms)
     return entry.value
 
