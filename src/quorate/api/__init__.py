@@ -1,0 +1,23 @@
+"""The front door for Python programs: open an embedded store, join a cluster as a member, connect to one.
+
+All three give the same `Database`. `quorate.sync` is the plain synchronous twin for scripts.
+"""
+
+from quorate.api.asynchronous import Member, connect, join, open_
+from quorate.api.process import run_local_cluster, run_node, serve_real, write_local_configs
+from quorate.api.synchronous import SyncDatabase, SyncTransaction, connect_sync, open_sync
+
+__all__ = [
+    "Member",
+    "SyncDatabase",
+    "SyncTransaction",
+    "connect",
+    "connect_sync",
+    "join",
+    "open_",
+    "open_sync",
+    "run_local_cluster",
+    "run_node",
+    "serve_real",
+    "write_local_configs",
+]

@@ -1,0 +1,193 @@
+"""A node as a process: configuration to running server, signals to a clean stop; and a cluster of them."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from rich.console import Console
+
+from quorate.kernel import GroupId
+from quorate.kernel.errors import ConfigError, StorageError
+from quorate.runtime import client_context, lock_directory, new_loop, real_env, server_context, worker
+from quorate.server import Config, Server
+from quorate.storage import LMDBBase
+
+log = logging.getLogger("quorate.process")
+
+
+async def serve_real(config: Config) -> Server:
+    """Start a server on this machine: real clock, sockets and files.
+
+    Raises:
+        ForeignData: the directory belongs to another node or cluster, or another process uses it.
+        Corrupt: its files are damaged; the sentence says where and what to do.
+        OSError: an address cannot be had, or the directory not be written.
+    """
+    directory = Path(config.data)
+    env = real_env(config.node_id, directory)
+    lock = lock_directory(directory, node=config.node_id, cluster=config.cluster)
+    try:
+        tls = config.tls
+        contexts = (
+            (
+                server_context(tls.certificate, tls.key, tls.authority),
+                client_context(tls.certificate, tls.key, tls.authority),
+            )
+            if tls.certificate
+            else (None, None)
+        )
+
+        def make_base(group: GroupId) -> LMDBBase:
+            return LMDBBase(directory / "state" / f"group-{group}", worker(f"state-{group}"))
+
+        server = Server(env, config, make_base=make_base, server_tls=contexts[0], client_tls=contexts[1])
+        server.on_stopped = lock.close
+        await server.start()
+    except BaseException:
+        lock.close()
+        raise
+    return server
+
+
+async def _serve_until_stopped(config: Config) -> int:
+    server = await serve_real(config)
+    stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def ask_to_stop() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
+    log.info(
+        "node %d of cluster %r is up: redis %s, http %s, peers %s",
+        config.node,
+        config.cluster,
+        server.redis_address,
+        server.http_address,
+        server.node.peer_address,
+    )
+    await asyncio.wait([stop, server.node.failed], return_when=asyncio.FIRST_COMPLETED)
+    status = 1 if server.node.failed.done() else 0
+    await server.stop()
+    return status
+
+
+def run_node(config: Config) -> int:
+    """Run one node until SIGINT or SIGTERM; return the exit status."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_serve_until_stopped(config))
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def write_local_configs(node_count: int, directory: Path, first_port: int) -> list[Path]:
+    """Write one TOML file per node of a cluster on this machine; keep those that exist. Return their paths."""
+    paths = [directory / f"node-{node}.toml" for node in range(1, node_count + 1)]
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        if len(existing) != node_count or (directory / f"node-{node_count + 1}.toml").exists():
+            raise ConfigError(f"{directory} holds a cluster of another size: give the same --nodes, or another --dir")
+        return paths
+    directory.mkdir(parents=True, exist_ok=True)
+    ports = _free_ports(2 * node_count)
+    peers = "\n".join(f'{node} = "127.0.0.1:{ports[node - 1]}"' for node in range(1, node_count + 1))
+    doors = "\n".join(f'{node} = "127.0.0.1:{first_port + node - 1}"' for node in range(1, node_count + 1))
+    for node, path in enumerate(paths, 1):
+        path.write_text(
+            f"""# A node of a local cluster; every key is explained in docs/configuration.md.
+node = {node}
+cluster = "local"
+data = "{directory / f"node-{node}"}"
+
+[listen]
+peer = "127.0.0.1:{ports[node - 1]}"
+redis = "127.0.0.1:{first_port + node - 1}"
+http = "127.0.0.1:{ports[node_count + node - 1]}"
+
+[peers]
+{peers}
+
+[redis]
+{doors}
+""",
+            encoding="utf-8",
+        )
+    return paths
+
+
+def run_local_cluster(node_count: int, directory: Path, first_port: int, console: Console) -> int:
+    """Run a cluster of processes on this machine until Ctrl-C; return the exit status."""
+    from quorate.server import load
+
+    paths = write_local_configs(node_count, directory, first_port)
+    configs = [load(path.read_text(encoding="utf-8"), name=str(path)) for path in paths]
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for path in paths:
+            with (path.with_suffix(".log")).open("ab") as output:
+                processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "quorate", "serve", "--config", str(path)], stdout=output, stderr=output
+                    )
+                )
+        _wait_until_healthy(configs, processes, paths)
+        _say_how_to_reach(configs, directory, console)
+        while True:
+            for path, process in zip(paths, processes, strict=True):
+                if process.poll() is not None:
+                    console.print(f"[red]a node ended with status {process.returncode}; see {path.with_suffix('.log')}")
+                    return 1
+            time.sleep(0.3)
+    except KeyboardInterrupt:
+        console.print("\nstopping …")
+        return 0
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_until_healthy(configs: list[Config], processes: list[subprocess.Popen[bytes]], paths: list[Path]) -> None:
+    deadline = time.monotonic() + 30
+    for config, process, path in zip(configs, processes, paths, strict=True):
+        while True:
+            if process.poll() is not None:
+                lines = path.with_suffix(".log").read_text(errors="replace").strip().splitlines()
+                raise StorageError(f"node {config.node} did not start: {lines[-1] if lines else 'no word from it'}")
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://{config.listen.http}/health", timeout=1).close()
+                break
+            if time.monotonic() > deadline:
+                raise StorageError(f"node {config.node} is not healthy after 30 s; see {path.with_suffix('.log')}")
+            time.sleep(0.1)
+
+
+def _say_how_to_reach(configs: list[Config], directory: Path, console: Console) -> None:
+    doors = [config.listen.redis for config in configs]
+    port = doors[0].rpartition(":")[2]
+    url = "quorate://" + ",".join(doors)
+    console.print(f"[bold green]{len(configs)} nodes are up[/]; data, configuration and logs in {directory}/")
+    console.print(f"  redis-cli -p {port}", highlight=False)
+    console.print(f"  python: async with quorate.connect({url!r}) as db: …", highlight=False, soft_wrap=True)
+    console.print(f"  health: http://{configs[0].listen.http}/health", highlight=False)
+    console.print(f"  quorate status --at {','.join(doors)}", highlight=False, soft_wrap=True)
+    console.print("Ctrl-C stops them; the data stays.")

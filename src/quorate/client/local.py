@@ -1,0 +1,80 @@
+"""Commands straight into a node of this process: no socket, no protocol, the same code behind."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from quorate.client.executor import Consistency, KeyChange
+from quorate.kernel.errors import from_code
+from quorate.store import NEEDS_LOG, Backend, Change, Command, Pairs, Reply, ReplyError, ReplySet, SimpleString
+
+
+class _Waiter:
+    """A caller that waits for one reply."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def complete(self, reply: Any) -> None:
+        """Take the reply."""
+        if not self.future.done():
+            self.future.set_result(reply)
+
+    def flush(self) -> None:
+        """Nothing is left to write."""
+
+
+def plain(reply: Reply) -> Any:
+    """Return a reply as a RESP3 client would hand it to its user."""
+    if isinstance(reply, ReplyError):
+        raise from_code(reply.code, reply.text)
+    if isinstance(reply, SimpleString):
+        return reply.text
+    if isinstance(reply, ReplySet):
+        return list(reply.items)
+    if isinstance(reply, Pairs):
+        return [list(pair) for pair in reply.items]
+    return reply
+
+
+class LocalExecutor:
+    """Runs commands on a node of this process."""
+
+    def __init__(self, node: Backend) -> None:
+        self.node = node
+
+    async def write(self, args: list[bytes]) -> Any:
+        """Run a command through the log."""
+        waiter = _Waiter()
+        self.node.write(Command(0, args), waiter)
+        return plain(await waiter.future)
+
+    async def read(self, args: list[bytes], consistency: Consistency) -> Any:
+        """Run a read-only command."""
+        waiter = _Waiter()
+        if consistency == "local":
+            self.node.read_local(Command(0, args), waiter)
+        else:
+            self.node.read(Command(0, args), waiter)
+        reply = await waiter.future
+        assert reply is not NEEDS_LOG, "a node resolves this itself"
+        return plain(reply)
+
+    async def admin(self, args: list[bytes]) -> Any:
+        """Carry out an administrator's command."""
+        waiter = _Waiter()
+        self.node.admin(args[0], args[1:], waiter)
+        return plain(await waiter.future)
+
+    async def watch(self, prefix: bytes, listener: Callable[[KeyChange | None], None]) -> Callable[[], None]:
+        """Call a listener for every change of a key with this prefix."""
+
+        def on_change(change: Change) -> None:
+            if change.db == 0 and change.key.startswith(prefix):
+                listener(KeyChange(change.key, change.kind, change.revision))
+
+        self.node.watch(on_change)
+        return lambda: self.node.unwatch(on_change)
+
+    async def close(self) -> None:
+        """The node is closed by its owner."""

@@ -1,0 +1,20 @@
+"""A whole member of a cluster: configuration, node, doors. The same in every world."""
+
+from quorate.server.config import Config, Limits, Listen, Storage, Timing, check, load, parse_address
+from quorate.server.node import Node
+from quorate.server.replica import Replica
+from quorate.server.server import Server
+
+__all__ = [
+    "Config",
+    "Limits",
+    "Listen",
+    "Node",
+    "Replica",
+    "Server",
+    "Storage",
+    "Timing",
+    "check",
+    "load",
+    "parse_address",
+]

@@ -1,0 +1,382 @@
+"""Node: one member of a cluster: its log, its links, its groups, its state. What doors see is a `Backend`.
+
+Start: recover the log, give every machine its records, open every state at its last checkpoint, then speak to peers.
+Stop: answer what waits (definite or indefinite), then close. A failed sync stops the node at once: what the disk
+holds is then unknown, and only a restart can tell.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from quorate.env import Address, Env
+from quorate.kernel import GroupId, LogIndex, NodeId
+from quorate.kernel.errors import DefiniteError, NotLeader, QuorateError, Refused, TimedOut, from_code
+from quorate.protocols.raft import Configuration, Reconfigure, TransferLeadership
+from quorate.replication import Kind, Links, Turn
+from quorate.server.config import Config
+from quorate.server.replica import Replica
+from quorate.storage import Base, WriteAheadLog
+from quorate.store import OK, Change, Command, NodeInfo, PeerInfo, Reply, ReplyError
+
+log = logging.getLogger("quorate.node")
+
+
+class Answer:
+    """A caller that waits for one reply with await."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def complete(self, reply: Any) -> None:
+        """Take the reply."""
+        if not self._future.done():
+            self._future.set_result(reply)
+
+    def flush(self) -> None:
+        """Nothing is left to write."""
+
+    async def result(self) -> Any:
+        """Return the reply; raise the error that it is."""
+        reply = await self._future
+        if isinstance(reply, ReplyError):
+            raise from_code(reply.code, reply.text)
+        return reply
+
+
+class Node:
+    """One member of a cluster on one Env."""
+
+    def __init__(
+        self,
+        env: Env,
+        config: Config,
+        *,
+        make_base: Callable[[GroupId], Base],
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
+        replica_class: type[Replica] = Replica,
+    ) -> None:
+        self.env = env
+        self.config = config
+        self.turn = Turn()
+        self.links = Links(env, self.turn, cluster=config.cluster, server_tls=server_tls, client_tls=client_tls)
+        self.on_publish: Callable[[bytes, bytes], int] | None = None
+        # Completed with the cause when the node cannot go on.
+        self.failed: asyncio.Future[QuorateError] = asyncio.get_running_loop().create_future()
+        self.replicas: dict[GroupId, Replica] = {}
+        self.redis_addresses: dict[NodeId, str] = {NodeId(int(k)): v for k, v in config.redis.items()}
+        self.peer_address = Address("", 0)
+        self._make_base = make_base
+        self._replica_class = replica_class
+        self._wal: WriteAheadLog | None = None
+        self._is_stopped = False
+        self._admin_token = 1 << 62
+        self._admin_results: dict[int, asyncio.Future[None]] = {}
+        self._admin_tasks: dict[asyncio.Task[None], None] = {}
+        self._watchers: dict[Callable[[Change], None], None] = {}
+
+    # -- life --------
+
+    @property
+    def wal(self) -> WriteAheadLog:
+        """The write-ahead log of this node."""
+        assert self._wal is not None, "a node is started before it is used"
+        return self._wal
+
+    async def start(self) -> None:
+        """Recover and join the cluster; raise StorageError or OSError with what to do."""
+        storage = self.config.storage
+        self._wal = await WriteAheadLog.open(
+            self.env.disk,
+            cluster=self.config.cluster,
+            node=self.env.node,
+            segment_bytes_max=storage.segment_bytes_max,
+            free_bytes_min=storage.free_bytes_min,
+        )
+        self._wal.on_stable = self._on_stable
+        self._wal.on_failed = self._on_failed
+        for number in range(1, self.config.group_count + 1):
+            group = GroupId(number)
+            self.replicas[group] = self._replica_class(self, group, self._make_base(group))
+        stages = [replica.group.end_turn for replica in self.replicas.values()]
+        callers = [replica.group.flush_callers for replica in self.replicas.values()]
+        for stage in (*stages, self.links.flush, self._wal.flush, *callers):
+            self.turn.add(stage)
+        self.links.on_frame(Kind.MESSAGE, self._on_message)
+        self.links.on_frame(Kind.FORWARD, self._on_forward)
+        self.links.on_frame(Kind.FORWARD_RESULT, self._on_forward_result)
+        self.links.on_frame(Kind.SNAPSHOT, self._on_snapshot)
+        self.links.on_frame(Kind.PUBLISH, self._on_published)
+        self.links.on_lost(self._on_lost)
+        host, _, port = self.config.listen.peer.rpartition(":")
+        self.peer_address = await self.links.start(Address(host, int(port)))
+        for replica in self.replicas.values():
+            replica.start()
+        self.members_changed()
+        self.turn.ask()
+
+    async def stop(self) -> None:
+        """Answer what waits and close everything."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        for replica in self.replicas.values():
+            replica.stop()
+        self.links.flush()
+        await self.links.stop()
+        for replica in self.replicas.values():
+            await replica.close()
+        if self._wal is not None:
+            await self._wal.close()
+
+    def fail(self, cause: QuorateError) -> None:
+        """Stop being a member at once: the cause is what `failed` is completed with."""
+        if not self.failed.done():
+            log.critical("node %d cannot go on: %s", self.env.node, cause)
+            self.failed.set_result(cause)
+            for replica in self.replicas.values():
+                replica.group.host.stop()
+
+    def _on_stable(self, ordinal: int) -> None:
+        for replica in self.replicas.values():
+            replica.group.host.stable(ordinal)
+        self.turn.ask()
+
+    def _on_failed(self, cause: QuorateError) -> None:
+        self.fail(cause)
+
+    # -- frames from peers --------
+
+    def _on_message(self, sender: NodeId, payload: bytes) -> None:
+        replica = self.replicas.get(GroupId(int.from_bytes(payload[:4], "big")))
+        if replica is not None:
+            replica.group.host.receive(sender, payload[4:])
+            self.turn.ask()
+
+    def _on_forward(self, sender: NodeId, payload: bytes) -> None:
+        replica = self.replicas.get(GroupId(int.from_bytes(payload[:4], "big")))
+        if replica is not None:
+            replica.group.on_forward(sender, payload)
+            self.turn.ask()
+
+    def _on_forward_result(self, sender: NodeId, payload: bytes) -> None:
+        replica = self.replicas.get(GroupId(int.from_bytes(payload[:4], "big")))
+        if replica is not None:
+            replica.group.on_forward_result(sender, payload)
+            self.turn.ask()
+
+    def _on_snapshot(self, sender: NodeId, payload: bytes) -> None:
+        for replica in self.replicas.values():
+            if replica.receive_piece(sender, payload):
+                break
+
+    def _on_lost(self, peer: NodeId) -> None:
+        for replica in self.replicas.values():
+            replica.peer_lost(peer)
+
+    # -- Backend: what doors need --------
+
+    @property
+    def first(self) -> Replica:
+        """The replica of the first group, which also keeps what concerns the whole cluster."""
+        return self.replicas[GroupId(1)]
+
+    def write(self, command: Command, caller: Any) -> None:
+        """Send a command through the log."""
+        self.first.group.write(command, caller)
+
+    def read(self, command: Command, caller: Any) -> None:
+        """Make a linearizable read."""
+        self.first.group.read(command, caller)
+
+    def read_local(self, command: Command, caller: Any) -> None:
+        """Answer from what this node has applied; possibly stale."""
+        caller.complete(self.first.state.query(command, 0))
+        caller.flush()
+
+    def publish(self, channel: bytes, payload: bytes) -> int:
+        """Hand a message to the subscribers on every node; return how many there are on this one."""
+        message = len(channel).to_bytes(4, "big") + channel + payload
+        for peer in self.peers():
+            self.links.send(peer, Kind.PUBLISH, message)
+        return self.on_publish(channel, payload) if self.on_publish is not None else 0
+
+    def _on_published(self, _sender: NodeId, payload: bytes) -> None:
+        size_bytes = int.from_bytes(payload[:4], "big")
+        if self.on_publish is not None and len(payload) >= 4 + size_bytes:
+            self.on_publish(payload[4 : 4 + size_bytes], payload[4 + size_bytes :])
+
+    def watch(self, watcher: Callable[[Change], None]) -> int:
+        """Call for every change that this node applies from now on; return the revision it has reached."""
+        self._watchers[watcher] = None
+        self._set_change_hook()
+        return self.first.state.revision
+
+    def unwatch(self, watcher: Callable[[Change], None]) -> None:
+        """Call no more."""
+        self._watchers.pop(watcher, None)
+        self._set_change_hook()
+
+    def _set_change_hook(self) -> None:
+        hook = self._changed if self._watchers else None
+        for replica in self.replicas.values():
+            replica.state.on_change = hook
+
+    def _changed(self, change: Change) -> None:
+        for listener in list(self._watchers):
+            listener(change)
+
+    def peers(self) -> tuple[NodeId, ...]:
+        """The other nodes of the cluster, sorted."""
+        return tuple(node for node in sorted(self.addresses()) if node != self.env.node)
+
+    def info(self) -> NodeInfo:
+        """Return what this node knows of itself and its peers."""
+        return self.first.info()
+
+    # -- members --------
+
+    def addresses(self) -> dict[NodeId, Address]:
+        """Where each node is reached: this node's own configuration first, then what the log says."""
+        found: dict[NodeId, Address] = {}
+        for node, (peer, _redis) in self.first.members().items():
+            host, _, port = peer.rpartition(":")
+            found[node] = Address(host, int(port))
+        found.update(self.config.peer_addresses)
+        removed = self.first.removed_nodes()
+        return {node: address for node, address in found.items() if node not in removed}
+
+    def members_changed(self) -> None:
+        """Take over the addresses that the log says; called when the members table or a configuration changed."""
+        for node, (_peer, redis) in self.first.members().items():
+            self.redis_addresses.setdefault(node, redis)
+        self.links.set_peers(self.addresses())
+
+    def admin(self, name: bytes, args: list[bytes], caller: Any) -> None:
+        """Carry out an administrator's command: MEMBERS, ADD, REMOVE, TRANSFER, SNAPSHOT; the reply comes later."""
+        task = asyncio.get_running_loop().create_task(self._admin(name, args, caller), name="admin")
+        self._admin_tasks[task] = None
+        task.add_done_callback(lambda done: self._admin_tasks.pop(done, None))
+
+    async def _admin(self, name: bytes, args: list[bytes], caller: Any) -> None:
+        try:
+            reply = await self.administer(name, args)
+        except QuorateError as cause:
+            reply = ReplyError(cause.code, str(cause))
+        except ValueError as cause:
+            reply = ReplyError("ERR", f"not a node id: {cause}")
+        caller.complete(reply)
+        caller.flush()
+
+    async def administer(self, name: bytes, args: list[bytes]) -> Reply:
+        """Carry out an administrator's command and return its reply.
+
+        Raises:
+            DefiniteError: refused, with the reason; NOTLEADER names the leader.
+            IndefiniteError: it may still happen.
+        """
+        if name == b"MEMBERS":
+            return self.first.describe_members()
+        if name == b"SNAPSHOT":
+            for replica in self.replicas.values():
+                await replica.checkpoint()
+            return OK
+        if not self.first.group.is_leader:
+            leader = self.first.group.leader
+            where = self.redis_addresses.get(leader, "?") if leader is not None else "unknown"
+            raise NotLeader(f"this node is not the leader; the leader is at {where}")
+        if name == b"TRANSFER":
+            return await self._transfer(NodeId(int(args[0])))
+        if name == b"ADD":
+            return await self._add_member(NodeId(int(args[0])), args[1].decode(), args[2].decode())
+        if name == b"REMOVE":
+            return await self._remove_member(NodeId(int(args[0])))
+        raise Refused("known are MEMBERS, ADD id peer-address redis-address, REMOVE id, TRANSFER id, SNAPSHOT")
+
+    async def _transfer(self, to: NodeId) -> Reply:
+        for replica in self.replicas.values():
+            await self._ask(replica, lambda token: TransferLeadership(to, token))
+        return OK
+
+    async def _add_member(self, node: NodeId, peer: str, redis: str) -> Reply:
+        """First its address, then a learner that catches up, then a voter: the quorum never waits for an empty log."""
+        await self.first.set_member(node, peer, redis)
+        for replica in self.replicas.values():
+            voters, learners = self._voters(replica)
+            if node not in voters:
+                await self._reconfigure(replica, voters, tuple(sorted({*learners, node})))
+                await replica.wait_for_learner(node, timeout_s=60.0)
+                await self._reconfigure(
+                    replica, tuple(sorted({*voters, node})), tuple(n for n in learners if n != node)
+                )
+        return OK
+
+    async def _remove_member(self, node: NodeId) -> Reply:
+        for replica in self.replicas.values():
+            voters, learners = self._voters(replica)
+            if node not in voters and node not in learners:
+                raise Refused(f"node {node} is not a member")
+            if voters == (node,):
+                raise Refused("the last voter cannot be removed")
+            await self._reconfigure(
+                replica, tuple(n for n in voters if n != node), tuple(n for n in learners if n != node)
+            )
+        await self.first.remove_member(node)
+        return OK
+
+    @staticmethod
+    def _voters(replica: Replica) -> tuple[tuple[NodeId, ...], tuple[NodeId, ...]]:
+        configuration = replica.configuration
+        return configuration.voters, configuration.learners
+
+    async def _reconfigure(self, replica: Replica, voters: tuple[NodeId, ...], learners: tuple[NodeId, ...]) -> None:
+        if (voters, learners) == self._voters(replica) and not replica.configuration.outgoing:
+            return
+        await self._ask(replica, lambda token: Reconfigure(voters, learners, token))
+        deadline = self.env.clock.now() + self.config.request_timeout
+        while replica.configuration != Configuration(voters, learners):
+            if self.env.clock.now() > deadline:
+                raise TimedOut("the change of members was proposed and is not decided yet")
+            await asyncio.sleep(0.02)
+
+    async def _ask(self, replica: Replica, call: Callable[[int], Any]) -> None:
+        self._admin_token += 1
+        token = self._admin_token
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._admin_results[token] = future
+        try:
+            replica.group.host.call(call(token))
+            self.turn.ask()
+            async with asyncio.timeout(self.config.request_timeout / 1e9):
+                await future
+        except TimeoutError as cause:
+            raise TimedOut("no answer in time; it may still happen") from cause
+        finally:
+            self._admin_results.pop(token, None)
+
+    def admin_result(self, token: int, reason: str | None) -> bool:
+        """Take a machine's answer to an administrator's call; return whether the token was one of ours."""
+        if token <= 1 << 62:
+            return False
+        future = self._admin_results.get(token)
+        if future is not None and not future.done():
+            if reason is None:
+                future.set_result(None)
+            else:
+                future.set_exception(DefiniteError(f"refused: {reason}"))
+        return True
+
+    def peer_infos(self, match_index: dict[NodeId, LogIndex]) -> list[PeerInfo]:
+        """Return what is known of the peers."""
+        return [
+            PeerInfo(
+                node=peer,
+                address=self.redis_addresses.get(peer, ""),
+                reachable=self.links.is_up(peer),
+                match_index=match_index.get(peer, LogIndex(0)),
+            )
+            for peer in self.peers()
+        ]
