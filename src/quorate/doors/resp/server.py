@@ -215,6 +215,22 @@ class RespServer:
             if not is_subscriber and connection.in_flight_count == 0 and now - connection.heard_ns > idle_timeout:
                 connection.abort()
 
+    def numbers(self) -> dict[str, int | float]:
+        """Return the counters of this door by name, for metrics."""
+        return {
+            "resp_connections": len(self.connections),
+            "resp_slow_connections": len(self.blocked),
+            "resp_blocked_connections": self.blocking.count,
+            "resp_connections_total": self.accepted_count,
+            "resp_connections_refused_total": self.refused_count,
+            "resp_connections_overrun_total": self.overrun_count,
+            "resp_commands_total": self.command_count,
+            "resp_errors_total": self.error_count,
+            "resp_received_bytes_total": self.received_bytes,
+            "resp_sent_bytes_total": self.sent_bytes,
+            "resp_messages_delivered_total": self.pubsub.delivered_count,
+        }
+
     def reset_counters(self) -> None:
         """Begin to count anew."""
         self.accepted_count = self.refused_count = self.command_count = self.error_count = 0
