@@ -121,9 +121,8 @@ class Raft(Elections, Membership, Reads, Following):
         self._announce()
 
     def _on_started(self) -> None:
-        if not self._has_marker and self.configuration.members:
+        if not self._has_records and self.configuration.members:
             # With whom this node began must not depend on a configuration file that somebody edits later.
-            self._has_marker = True
             self._persist((self.log.snapshot,))
         if self.config.lease_reads and isinstance(self.role, Follower):
             # A leader may hold a lease on a promise that this node gave before a crash and does not remember.
@@ -208,21 +207,23 @@ class Raft(Elections, Membership, Reads, Following):
 
     def _on_snapshot_sent(self, call: SnapshotSent) -> None:
         """Go on with entries behind a snapshot that was sent; after a failure ask again at the next heartbeat."""
-        progress = self.role.progress.get(call.to) if isinstance(self.role, Leader) else None
-        if progress is None or not isinstance(progress.phase, Snapshotting):
+        role = self.role
+        progress = role.progress.get(call.to) if isinstance(role, Leader) else None
+        if not isinstance(role, Leader) or progress is None or not isinstance(progress.phase, Snapshotting):
             return
         reached = progress.phase.index if call.ok else progress.match_index
-        progress.become_probe(LogIndex(reached + 1))
+        self._probe_again(role, progress, LogIndex(reached + 1))
         progress.phase = Probe(is_waiting=True)
 
     def _on_peer_lost(self, call: PeerLost) -> None:
         """Take everything in flight on a broken link as lost."""
-        match self.role:
+        role = self.role
+        match role:
             case Leader(progress):
                 lost = progress.get(call.peer)
                 if lost is not None:
                     marks.hit("raft: the link to a peer broke")
-                    lost.become_probe(LogIndex(lost.match_index + 1))
+                    self._probe_again(role, lost, LogIndex(lost.match_index + 1))
                     # Not before the next heartbeat: there is no link now.
                     lost.phase = Probe(is_waiting=True)
             case Follower(leader, _, reads) if leader == call.peer:

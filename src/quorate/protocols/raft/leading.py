@@ -72,12 +72,11 @@ class Leading(RaftState):
         config = self.config
         sent = False
         while progress.next_index <= self.log.last_index:
+            if progress.next_index <= self.log.base_index:
+                return self._send_snapshot(peer, progress)
             if not progress.has_room(phase, count_max=config.inflight_count_max, bytes_max=config.inflight_bytes_max):
                 marks.hit("raft: the window to a peer is full")
                 break
-            if progress.next_index <= self.log.base_index:
-                self._send_snapshot(peer, progress)
-                return True
             key = (progress.next_index, role.round)
             if key not in shared:
                 entries, payload_bytes = self.log.slice_bytes(progress.next_index, config.append_bytes_max)
@@ -110,7 +109,7 @@ class Leading(RaftState):
 
         Its `prev_index` is the end of what was sent, so that a lost message is noticed at the next beat.
         """
-        if progress.next_index <= self.log.base_index or isinstance(progress.phase, Snapshotting):
+        if progress.next_index <= self.log.base_index:
             # Nothing is known to be held in common: just be heard. Every log begins with (0, 0).
             message = AppendEntries(self.term, LogIndex(0), 0, (), LogIndex(0), round_number)
         else:
@@ -149,6 +148,9 @@ class Leading(RaftState):
             if isinstance(progress.phase, Probe):
                 self._send_probe(role, peer, progress)
                 continue
+            if progress.next_index <= self.log.base_index and isinstance(progress.phase, Replicate):
+                # What it needs next is gone, whatever becomes of the messages in its window.
+                self._send_snapshot(peer, progress)
             is_fresh, progress.is_fresh = progress.is_fresh, False
             # Leases live on fresh rounds, so they need every beat.
             if self.config.lease_reads or not is_fresh:
@@ -170,12 +172,13 @@ class Leading(RaftState):
             return False
         progress.acknowledged_round = max(progress.acknowledged_round, message.round)
         if not message.success:
-            self._note_refusal(progress, message)
+            self._note_refusal(role, progress, message)
             return False
         is_news = progress.matched(message.match_index)
         match progress.phase:
             case Probe():
-                progress.phase = Replicate()
+                if progress.since_round <= message.round:
+                    progress.phase = Replicate()
             case Replicate():
                 pass
             case Snapshotting():
@@ -184,13 +187,12 @@ class Leading(RaftState):
                     progress.phase = Replicate()
         return is_news
 
-    def _note_refusal(self, progress: Progress, message: AppendResult) -> None:
+    def _note_refusal(self, role: Leader, progress: Progress, message: AppendResult) -> None:
         """Go back to where the logs can agree, in one jump over whole terms."""
         refused = message.refused_index
-        if refused <= progress.match_index or isinstance(progress.phase, Snapshotting):
-            marks.hit("raft: a refusal came too late")
-            return
-        if isinstance(progress.phase, Probe) and refused != progress.next_index - 1:
+        is_late = message.round < progress.since_round or refused <= progress.match_index
+        if is_late or isinstance(progress.phase, Snapshotting):
+            # One lost message makes all behind it refused; only the first refusal is news.
             marks.hit("raft: a refusal came too late")
             return
         hint_index = LogIndex(min(message.hint_index, refused - 1))
@@ -198,7 +200,13 @@ class Leading(RaftState):
         if hint_index < self.log.base_index or message.hint_term < agreed_term:
             # They part before anything that is kept, so it gets a snapshot.
             agreed = LogIndex(self.log.base_index - 1)
-        progress.become_probe(LogIndex(agreed + 1))
+        self._probe_again(role, progress, LogIndex(agreed + 1))
+
+    def _probe_again(self, role: Leader, progress: Progress, next_index: LogIndex) -> None:
+        """Ask anew where the logs agree; answers to what was sent before this moment are known by their round."""
+        role.round += 1
+        progress.since_round = role.round
+        progress.become_probe(next_index)
 
     # Commitment.
 
@@ -228,7 +236,7 @@ class Leading(RaftState):
         for peer, progress in role.progress.items():
             if not isinstance(progress.phase, Replicate) or self._send_entries(role, peer, progress, shared):
                 continue
-            if self.config.notify_commit:
+            if self.config.notify_commit and self.log.base_index < progress.next_index:
                 key = (progress.next_index, 0)
                 if key not in shared:
                     shared[key] = (self._append_message(role, progress.next_index, (), 0), 0)

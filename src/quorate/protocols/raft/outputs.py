@@ -66,7 +66,10 @@ class InstallSnapshot(Output, frozen=True, gc=False, tag=True):
 
 
 class SnapshotRefused(Output, frozen=True, gc=False, tag=True):
-    """A received snapshot is stale or not needed: its bytes may be thrown away."""
+    """A received snapshot is stale or not needed: its bytes may be thrown away.
+
+    Unless another copy with the same marker is still to be installed (then it is the machine's `log.snapshot`).
+    """
 
     marker: SnapshotMarker
 

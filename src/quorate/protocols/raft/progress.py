@@ -42,6 +42,8 @@ class Progress(msgspec.Struct):
     phase: Phase = msgspec.field(default_factory=Probe)
     # The newest round of heartbeats that the peer answered.
     acknowledged_round: int = 0
+    # Refusals of messages from before this round are about an earlier guess, and are ignored.
+    since_round: int = 0
     # Heard of since the last check of the quorum.
     is_active: bool = True
     # Was sent something since the last heartbeat.

@@ -60,9 +60,10 @@ class RaftState(Machine):
         self.term = 0
         self.voted_for: NodeId | None = None
         self.log = RaftLog.empty(config.configuration)
-        # Whether some record said with which members this node began.
-        self._has_marker = False
+        # Whether this node lived before; a founder's first record says with which members it began.
+        self._has_records = False
         for record in records:
+            self._has_records = True
             self._replay(record)
         self.role: Role = Follower()
         self.quorum = JointQuorum((), ())
@@ -138,7 +139,6 @@ class RaftState(Machine):
             case Append():
                 self.log.replay_append(record)
             case SnapshotMarker():
-                self._has_marker = True
                 self.log.replay_marker(
                     record,
                     trailing_entry_count=self.config.trailing_entry_count,
@@ -197,7 +197,8 @@ class RaftState(Machine):
         self._answer(Refused(token, self.leader, reason))
 
     def _refuse_snapshot(self, marker: SnapshotMarker) -> None:
-        self._answer(SnapshotRefused(marker))
+        # Not eager: an earlier copy of the same snapshot may be waiting for its marker's write; it must be used first.
+        self._emit(Deliver(SnapshotRefused(marker)))
 
     def _announce(self) -> None:
         """Tell the host of a new role, term or leader. Eager: it is news, not a promise."""

@@ -382,7 +382,8 @@ class RaftCluster:
                 box.applied_index = marker.index
                 box.checkpoint, box.checkpoint_index = tuple(box.applied), marker.index
             case SnapshotRefused(marker):
-                box.staged.pop(marker.index, None)
+                if box.machine.log.snapshot != marker:
+                    box.staged.pop(marker.index, None)
             case _:
                 pass  # kept in `outputs` for tests to look at
 
