@@ -18,7 +18,7 @@ from rich.console import Console
 
 from quorate.check import History
 from quorate.kernel import NodeId, errors, seconds
-from quorate.lab import Client, Leadership, Links, RedisSystem, TrialOptions, TrialResult, run_trial
+from quorate.lab import Client, EtcdSystem, Leadership, Links, RedisSystem, TrialOptions, TrialResult, run_trial
 from quorate.lab.systems import Signal
 
 pytestmark = [
@@ -225,3 +225,34 @@ def test_the_adapter_protocol_is_five_methods() -> None:
 
     public = {name for name in vars(System) if not name.startswith("_")}
     assert {name for name in vars(Five) if not name.startswith("_")} - {"name"} == public - {"name"}
+
+
+needs_etcd = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+
+
+@needs_etcd
+def test_etcd_stays_valid_while_its_leader_is_cut_off_and_killed(tmp_path: Path) -> None:
+    result, _ = tried(
+        tmp_path,
+        EtcdSystem(),
+        node_count=3,
+        duration=seconds(9),
+        faults=("isolate-leader", "crash-leader"),
+        rate_per_second=150,
+    )
+    assert result.verdict == "valid"
+    # The links do harm: whoever led was replaced.
+    assert len({seen.node for _, seen in result.leaders if seen.node is not None}) > 1
+
+
+@needs_etcd
+def test_the_serializable_reads_of_etcd_are_stale_when_a_follower_is_cut_off(tmp_path: Path) -> None:
+    result, _ = tried(
+        tmp_path,
+        EtcdSystem(is_serializable=True),
+        node_count=3,
+        duration=seconds(6),
+        faults=("partition-halves",),
+        rate_per_second=150,
+    )
+    assert result.verdict == "invalid"

@@ -7,6 +7,7 @@ from quorate.lab.proxy import Conditions, Links
 from quorate.lab.systems import (
     SYSTEM_NAMES,
     Client,
+    EtcdSystem,
     Leadership,
     QuorateSystem,
     RedisSystem,
@@ -20,6 +21,7 @@ __all__ = [
     "SYSTEM_NAMES",
     "Client",
     "Conditions",
+    "EtcdSystem",
     "Leadership",
     "Links",
     "PlannedFault",

@@ -28,7 +28,7 @@ def print_schedule(console: Console, options: TrialOptions, system: str, planned
         highlight=False,
     )
     for fault in planned:
-        console.print(f"  {fault}", highlight=False)
+        console.print(f"  {fault}", highlight=False, soft_wrap=True)
     if not planned:
         console.print("  no faults", highlight=False)
 

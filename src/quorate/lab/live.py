@@ -75,7 +75,8 @@ class Display:
         for span in self._nemesis.spans[self._told_count :]:
             ok = self._recorder.outcomes["ok"]
             self._console.print(
-                f"{span.start_ns / SECOND:5.1f} s  {span.name}: {span.detail}  ({ok:,} answered so far)"
+                f"{span.start_ns / SECOND:5.1f} s  {span.name}: {span.detail}  ({ok:,} answered so far)",
+                soft_wrap=True,
             )
             self._told_count += 1
 

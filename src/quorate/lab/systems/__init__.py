@@ -1,6 +1,7 @@
 """Systems under test: adapters of five methods each."""
 
 from quorate.lab.systems.base import Client, Leadership, Signal, System
+from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.named import SYSTEM_NAMES, make_system
 from quorate.lab.systems.quorate_system import QuorateSystem
 from quorate.lab.systems.redis_client import RedisClient
@@ -9,6 +10,7 @@ from quorate.lab.systems.redis_system import RedisSystem
 __all__ = [
     "SYSTEM_NAMES",
     "Client",
+    "EtcdSystem",
     "Leadership",
     "QuorateSystem",
     "RedisClient",

@@ -2,15 +2,19 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from quorate.kernel import errors
 from quorate.lab.systems.base import System
+from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.quorate_system import QuorateSystem
 from quorate.lab.systems.redis_system import RedisSystem
 
 _MAKERS: Mapping[str, Callable[[], System]] = {
     "quorate": QuorateSystem,
     "redis": RedisSystem,
+    "etcd": EtcdSystem,
+    "etcd-serializable": partial(EtcdSystem, is_serializable=True),
 }
 
 SYSTEM_NAMES: tuple[str, ...] = tuple(_MAKERS)
