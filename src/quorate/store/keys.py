@@ -7,7 +7,7 @@ from quorate.store.encodings import encoding_of
 from quorate.store.glob import Glob
 from quorate.store.ordered import keys_in_order, prefix_end, random_key
 from quorate.store.parse import integer, syntax_error
-from quorate.store.reply import OK, CommandError, Reply, ReplyError, SimpleString
+from quorate.store.reply import OK, CommandError, Reply, ReplyError, SimpleString, printable, wrong_arity
 from quorate.store.shapes import ALL, ONE, TWO, ScanOptions, check_key
 from quorate.store.space import Space
 from quorate.store.values import TYPE_NAMES, copy_value, decode_entry
@@ -208,9 +208,10 @@ def object_(space: Space, args: list[bytes]) -> Reply:
     word = args[1].upper()
     if word == b"HELP" and len(args) == 2:
         return [SimpleString(line) for line in _OBJECT_HELP]
-    if len(args) != 3 or word not in (b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"):
-        shown = args[1][:128].decode("utf-8", "replace")
-        return ReplyError("ERR", f"unknown subcommand or wrong number of arguments for '{shown}'. Try OBJECT HELP.")
+    if word not in (b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ"):
+        return ReplyError("ERR", f"unknown subcommand '{printable(args[1])}'. Try OBJECT HELP.")
+    if len(args) != 3:
+        return wrong_arity(b"object|" + word)
     entry = space.find(args[2])
     if entry is None:
         return None

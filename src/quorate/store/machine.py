@@ -15,6 +15,7 @@ from quorate.kernel import LogIndex
 from quorate.store.base import Base
 from quorate.store.cache import Cache
 from quorate.store.chance import Stream
+from quorate.store.checkpoint import read_checkpoint, write_checkpoint
 from quorate.store.command import COMMANDS, Command
 from quorate.store.expiry import Expiries
 from quorate.store.limits import Limits
@@ -47,8 +48,24 @@ class KeyValueStore:
     """
 
     def __init__(self, base: Base, limits: Limits | None = None) -> None:
-        self.base = base
+        """Take over what lies at rest, if anything does.
+
+        Args:
+            base: state at rest, of this store alone.
+            limits: bounds; a database at rest must not lie beyond `database_count`.
+
+        Raises:
+            StorageError: what lies at rest cannot be read.
+        """
         self.limits = limits or Limits()
+        assert 0 < self.limits.database_count < 255, "a database fits into a byte, and 255 marks the expiry index"
+        # Called for every change while somebody watches; must not touch the store.
+        self.on_change: Callable[[Change], None] | None = None
+        self._query_draw_count = 0
+        self._begin(base)
+
+    def _begin(self, base: Base) -> None:
+        self.base = base
         self.applied_index = LogIndex(0)
         # Term of the entry at `applied_index`; the host keeps it current.
         self.applied_term = 0
@@ -61,8 +78,6 @@ class KeyValueStore:
         self.is_querying = False
         # Whether the command being applied has changed something.
         self.is_changed = False
-        # Called for every change while somebody watches; must not touch the store.
-        self.on_change: Callable[[Change], None] | None = None
         self.spaces = [Space(self, db) for db in range(self.limits.database_count)]
         self.expiries = Expiries(self.spaces)
         self.cache = Cache(self.spaces, self.limits.cache_bytes_max)
@@ -71,7 +86,7 @@ class KeyValueStore:
         # Opaque bytes of the host, kept with the checkpoint.
         self.host_bytes = b""
         self._draw_count = 0
-        self._query_draw_count = 0
+        read_checkpoint(self)
 
     def apply(self, index: LogIndex, time_ms: int, commands: Sequence[Command]) -> list[Reply]:
         """Apply the commands of one log entry; return their replies in order.
@@ -154,6 +169,33 @@ class KeyValueStore:
             self.is_changed = False
             self.revision += 1
         return reply
+
+    async def checkpoint(self) -> LogIndex:
+        """Write what has changed since the last checkpoint to the base; return the index that it covers.
+
+        Reads and applies go on meanwhile. `applied_term` and `host_bytes` are taken at the moment of the call. One at
+        a time. When it fails, all changes are still here and the next one writes them.
+
+        Raises:
+            StorageError, DiskFull: from the base.
+
+        Complexity: O(bytes of the changed values), in slices of about a millisecond.
+        """
+        return await write_checkpoint(self)
+
+    def reload(self, base: Base | None = None) -> None:
+        """Forget everything and take over what lies at rest, as after a snapshot replaced it.
+
+        Args:
+            base: the new state at rest; None: the same object, with other content.
+        """
+        assert all(space.frozen is None for space in self.spaces), "no checkpoint is under way"
+        self._begin(base or self.base)
+
+    @property
+    def dirty_count(self) -> int:
+        """How many keys have changed since the last checkpoint began."""
+        return sum(len(space.dirty) for space in self.spaces)
 
     def next_expiry_ms(self) -> int | None:
         """Return when the next key ends, ms since 1970, so that a TICK can be proposed then; None when none will."""

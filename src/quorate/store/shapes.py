@@ -15,6 +15,8 @@ TWO: Final = (1, 2, 1)
 ALL: Final = (1, -1, 1)
 PAIRS: Final = (1, -1, 2)
 
+# The most that one step of a scan looks at.
+SCAN_COUNT_MAX: Final = 1_000_000
 # A collection of at most so many elements is scanned in one go.
 SCAN_WHOLE_COUNT: Final = 128
 
@@ -104,6 +106,7 @@ class ScanOptions:
                 self.count = integer(args[place + 1])
                 if self.count < 1:
                     raise syntax_error()
+                self.count = min(self.count, SCAN_COUNT_MAX)
             elif word == b"MATCH":
                 self.glob = Glob(args[place + 1])
             elif word == b"TYPE" and takes_type:

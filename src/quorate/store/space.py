@@ -47,6 +47,8 @@ class Space:
         self.count = 0
         # Due time in ms of every live key that has one.
         self.due: dict[bytes, int] = {}
+        # The same for keys at rest, as the expiry index at rest has them.
+        self.rested_due: dict[bytes, int] = {}
         # Whether the base's keys of this database are to be ignored: it was flushed since.
         self.is_flushed = False
         self.is_flushing = False

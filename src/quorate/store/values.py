@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 from sortedcontainers import SortedList
 
-from quorate.kernel.errors import Corrupt
+from quorate.kernel import errors
 
 
 class Hash(dict[bytes, bytes]):
@@ -190,7 +190,7 @@ def decode_entry(data: bytes) -> Entry[Value]:
     try:
         return Entry(_decode_payload(tag & 15, payload), version, expires_ms)
     except (msgspec.DecodeError, ValueError, TypeError) as cause:
-        raise Corrupt(f"a value at rest cannot be decoded: {cause}") from cause
+        raise errors.Corrupt(f"a value at rest cannot be decoded: {cause}") from cause
 
 
 def decode_header(data: bytes) -> tuple[int, int]:
@@ -201,7 +201,7 @@ def decode_header(data: bytes) -> tuple[int, int]:
 
 def _unpack_header(data: bytes) -> tuple[int, int, int]:
     if len(data) < HEADER_BYTES or data[0] & 0xF0 != _FORMAT or data[0] & 15 > _SORTED_SET:
-        raise Corrupt("a value at rest has an unknown format; was it written by a newer version?")
+        raise errors.Corrupt("a value at rest has an unknown format; was it written by a newer version?")
     tag, expires_ms, version = _HEADER.unpack_from(data)
     return int(tag), int(expires_ms), int(version)
 
