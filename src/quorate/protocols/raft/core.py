@@ -128,7 +128,7 @@ class Raft(Elections, Membership, Reads, Following):
             # A leader may hold a lease on a promise that this node gave before a crash and does not remember.
             self.role.heard_at = self.now
         self._arm_election(self._draw_election_timeout())
-        if self._is_voter and self.quorum.has((self.node,)):
+        if self._may_campaign and self.quorum.has((self.node,)):
             marks.hit("raft: a sole voter does not wait for anybody")
             self._campaign()
 

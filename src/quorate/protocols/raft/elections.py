@@ -23,7 +23,7 @@ class Elections(Leading):
                 # A leader was heard since the timer was set; it is moved here, not at every message.
                 self._arm_rest()
             case Follower() | PreCandidate() | Candidate():
-                if self._is_voter:
+                if self._may_campaign:
                     self._campaign()
                 else:
                     self._arm_election(self._draw_election_timeout())
@@ -50,7 +50,7 @@ class Elections(Leading):
 
     def _become_candidate(self, *, is_transfer: bool) -> None:
         """Begin a new term and vote for itself (§5.2); requests leave when that is on disk."""
-        assert self._is_voter, "only voters stand for election"
+        assert self._may_campaign, "only a node that may have a vote stands for election"
         self._leave_role()
         self._adopt_term(self.term + 1)
         self.voted_for = self.node
@@ -201,6 +201,6 @@ class Elections(Leading):
     def _on_timeout_now(self, sender: NodeId, message: TimeoutNow) -> None:
         """Campaign at once, at the wish of the leader (thesis §3.10)."""
         is_leaders_wish = message.term == self.term and self.leader == sender
-        if isinstance(self.role, Follower) and is_leaders_wish and self._is_voter:
+        if isinstance(self.role, Follower) and is_leaders_wish and self._may_campaign:
             marks.hit("raft: campaigns at the leader's wish")
             self._become_candidate(is_transfer=True)

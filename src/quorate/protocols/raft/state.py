@@ -232,8 +232,17 @@ class RaftState(Machine):
     # Roles and members.
 
     @property
-    def _is_voter(self) -> bool:
-        return self.log.configuration.is_voter(self.node)
+    def _may_campaign(self) -> bool:
+        """Whether this node has a vote, or may still have one.
+
+        Thesis §4.2.2: a node that a configuration removes still campaigns until it knows that it is committed. It may
+        be the only one that holds that entry, and the others may need its vote, which it must refuse them.
+        """
+        configurations = self.log.configurations
+        if configurations[-1][1].is_voter(self.node):
+            return True
+        is_open = self.commit_index < configurations[-1][0] and len(configurations) > 1
+        return is_open and configurations[-2][1].is_voter(self.node)
 
     def _adopt_term(self, term: int) -> None:
         assert self.term < term, "terms only grow"
