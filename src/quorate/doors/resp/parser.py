@@ -90,9 +90,6 @@ class RequestParser:
         "is_authenticated",
     )
 
-    # Shared by all connections of the process: it is only ever given whole pipelines and is empty between calls.
-    _reader: Any = _HiredisReader() if _HiredisReader is not None else None
-
     def __init__(self, *, bulk_bytes_max: int, count_max: int, request_bytes_max: int, native: bool = True) -> None:
         assert bulk_bytes_max >= _SINGLE_BYTES_MAX, "the shortest limit must not be below what reader 1 lets pass"
         assert count_max >= 1024, "the smallest limit must not be below what reader 1 lets pass"
@@ -127,7 +124,7 @@ class RequestParser:
 
         Complexity: O(len(data)) over the life of a connection, however the bytes are cut.
         """
-        if self._buffer is None and self.is_authenticated:
+        if self._buffer is None and self.is_authenticated and self.error is None:
             requests = self._feed_whole(data)
             if requests is not None:
                 return requests
@@ -164,7 +161,7 @@ class RequestParser:
                     position += 2
                 else:
                     return [arguments]
-        if length > self._fast_bytes_max or self._reader is None:
+        if length > self._fast_bytes_max or _HiredisReader is None:
             return None
         if data[0] != _STAR or data[-2:] != b"\r\n" or data.find(b"\r", 2, _FIRST_HEADER_BYTES_MAX) < 0:
             return None
@@ -172,9 +169,11 @@ class RequestParser:
             return None
         return self._feed_hiredis(data)
 
-    @classmethod
-    def _feed_hiredis(cls, data: bytes) -> list[Request] | None:
-        reader = cls._reader
+    @staticmethod
+    def _feed_hiredis(data: bytes) -> list[Request] | None:
+        # A new reader each time: one that met half an array keeps it, with nothing to tell from outside, and would hand
+        # it to the next client.
+        reader = _HiredisReader()
         requests: list[Request] = []
         get: Callable[[], Any] = reader.gets
         try:
@@ -184,14 +183,12 @@ class RequestParser:
                 requests.append(request)
                 request = get()
         except Exception:  # noqa: BLE001 - whatever it was, the exact reader finds the sentence for it
-            cls._reader = _HiredisReader()
             return None
-        if reader.has_data() or len(requests) == 0:
-            cls._reader = _HiredisReader()
+        # Every request but the first stands behind a line end. More stars there mean an array inside an array, half a
+        # request (or a value that looks like one); fewer mean that something else was taken for a request.
+        if reader.has_data() or data.count(b"\r\n*") != len(requests) - 1:
             return None
-        # Every request but the first stands behind a line end. More stars there mean an array inside an array (or a
-        # value that looks like one); fewer mean that something else was taken for a request.
-        if set(map(type, requests)) != {list} or data.count(b"\r\n*") != len(requests) - 1 or not all(requests):
+        if set(map(type, requests)) != {list} or not all(requests):
             return None
         return requests
 

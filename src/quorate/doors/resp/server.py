@@ -18,6 +18,8 @@ from quorate.kernel.errors import UsageError
 from quorate.store import Backend, ReplyError
 
 _HOUSEKEEPING_INTERVAL: Final = SECOND
+# The end of this turn of the loop.
+_SOON: Final = Duration(0)
 _TOO_MANY: Final = ReplyError("ERR", "max number of clients reached")
 
 assert commands.__name__, "importing the package entered the door's commands"
@@ -154,7 +156,7 @@ class RespServer:
     def flush_soon(self, connection: Connection) -> None:
         """Write what was pushed to a connection at the end of this turn of the loop."""
         if not self._unflushed:
-            asyncio.get_running_loop().call_soon(self._flush_all)
+            self.clock.call_after(_SOON, self._flush_all)
         self._unflushed[connection.id] = connection
 
     def _flush_all(self) -> None:
@@ -164,7 +166,7 @@ class RespServer:
 
     def wake_soon(self, waiter: Waiter) -> None:
         """Let a blocking command try again at the end of this turn of the loop, if something changed."""
-        asyncio.get_running_loop().call_soon(self.blocking.try_again, waiter)
+        self.clock.call_after(_SOON, lambda: self.blocking.try_again(waiter))
 
     # ── CLIENT PAUSE ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -205,6 +207,7 @@ class RespServer:
         for connection in list(self.blocked.values()):
             if now - connection.blocked_since_ns > self.config.output_timeout:
                 self.overrun_count += 1
+                del self.blocked[connection.id]
                 connection.abort()
         idle_timeout = self.knobs.idle_timeout
         if idle_timeout == 0:

@@ -65,7 +65,8 @@ def _wait(
             answer = _as_is(reply) if is_empty or is_failed else reshape(reply)
             ended = blocking.settle(waiter, answer, is_empty=is_empty)
             if ended is None:
-                connection.server.wake_soon(waiter)
+                if waiter.is_woken:
+                    connection.server.wake_soon(waiter)
                 return NO_REPLY
             return ended
 
