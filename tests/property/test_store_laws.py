@@ -89,15 +89,19 @@ def test_recovery_equals_never_having_stopped(
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 1 << 32), starts=st.sets(st.integers(0, 39), max_size=3))
-def test_a_checkpoint_holds_the_state_of_its_beginning(seed: int, starts: set[int]) -> None:
+@given(
+    seed=st.integers(0, 1 << 32),
+    starts=st.sets(st.integers(1, 40), min_size=1, max_size=3),
+    cache_bytes_max=st.sampled_from([1, 700, 1 << 20]),
+)
+def test_a_checkpoint_holds_the_state_of_its_beginning(seed: int, starts: set[int], cache_bytes_max: int) -> None:
     """Entries are applied between any two slices of it; replaying the rest of the log gives the same as ever."""
     log = log_of(seed, 40)
     plain = KeyValueStore(MemoryBase())
     for index, (now_ms, commands) in enumerate(log, start=1):
         plain.apply(LogIndex(index), now_ms, commands)
     base = MemoryBase()
-    store = KeyValueStore(base)
+    store = KeyValueStore(base, Limits(cache_bytes_max=cache_bytes_max))
 
     async def run() -> None:
         task: asyncio.Task[LogIndex] | None = None
@@ -105,7 +109,9 @@ def test_a_checkpoint_holds_the_state_of_its_beginning(seed: int, starts: set[in
             store.apply(LogIndex(index), now_ms, commands)
             if index in starts and (task is None or task.done()):
                 task = asyncio.ensure_future(store.checkpoint())
-            await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            if index % 3 == 0:
+                await asyncio.sleep(0)
         if task is not None:
             await task
 

@@ -1,5 +1,6 @@
 """Which values of the tables are at rest too, and may therefore be forgotten."""
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ class Cache:
     def __init__(self, spaces: "list[Space]", bytes_max: int) -> None:
         self._spaces = spaces
         self._bytes_max = bytes_max
-        self._sizes: dict[tuple[int, bytes], int] = {}
+        # Ordered by hand: the front of a plain dict is slow to reach after many deletions there.
+        self._sizes: OrderedDict[tuple[int, bytes], int] = OrderedDict()
         # About what the clean values cost.
         self.clean_bytes = 0
 
@@ -32,8 +34,7 @@ class Cache:
         Complexity: O(1) amortised over `note_clean`.
         """
         while self.clean_bytes > self._bytes_max:
-            (db, key), size_bytes = next(iter(self._sizes.items()))
-            del self._sizes[db, key]
+            (db, key), size_bytes = self._sizes.popitem(last=False)
             self.clean_bytes -= size_bytes
             space = self._spaces[db]
             if key not in space.dirty and not space.is_held(key):

@@ -71,10 +71,10 @@ async def _encode(space: "Space", changes: dict[bytes, bytes | None], slices: _S
     assert space.frozen is not None, "only what is frozen is encoded"
     if space.is_flushing:
         await _clear(space, changes, slices)
-    while space.frozen:
-        key = next(iter(space.frozen))
-        space.settle(key)
-        await slices.worked(len(space.settled[key] or b""))
+    for key in list(space.frozen):  # not `next(iter(…))`: deleting from the front of a dict makes that quadratic
+        if key in space.frozen:
+            space.settle(key)
+            await slices.worked(len(space.settled[key] or b""))
     for key, data in space.settled.items():
         changes[space.prefix + key] = data
         due_ms = decode_header(data)[0] if data is not None else 0

@@ -1,5 +1,6 @@
 """Keys of a database in order: the table's and those at rest, as one."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
@@ -140,7 +141,7 @@ class Cursors:
     """
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[int, int], bytes] = {}
+        self._keys: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
     def give(self, db: int, key: bytes) -> int:
         """Return the cursor for going on after a key; never 0."""
@@ -148,7 +149,7 @@ class Cursors:
         self._keys.pop((db, cursor), None)
         self._keys[db, cursor] = key
         if len(self._keys) > CURSOR_COUNT_MAX:
-            del self._keys[next(iter(self._keys))]
+            self._keys.popitem(last=False)
         return cursor
 
     def start(self, space: Space, cursor: int) -> bytes:

@@ -11,6 +11,7 @@ All of this follows from the log alone, so it is the same on every replica.
 Source: Liskov & Cowling 2012, section 4.1; Ongaro 2014 (thesis), section 6.3.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from quorate.kernel import RequestKey, marks
@@ -24,7 +25,7 @@ class Sessions:
         assert count_max > 0, "a table without room would refuse every second request"
         self._count_max = count_max
         # client → (sequence, reply), the one used longest ago first.
-        self._last: dict[int, tuple[int, Reply]] = {}
+        self._last: OrderedDict[int, tuple[int, Reply]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._last)
@@ -45,7 +46,7 @@ class Sessions:
         self._last[key.client] = (key.sequence, reply)
         if len(self._last) > self._count_max:
             marks.hit("store: the oldest session was forgotten")
-            del self._last[next(iter(self._last))]
+            self._last.popitem(last=False)
         return reply
 
     def dump(self) -> list[tuple[int, int, Reply]]:
@@ -54,4 +55,4 @@ class Sessions:
 
     def load(self, cells: list[tuple[int, int, Reply]]) -> None:
         """Take over what `dump` returned."""
-        self._last = {client: (sequence, reply) for client, sequence, reply in cells}
+        self._last = OrderedDict((client, (sequence, reply)) for client, sequence, reply in cells)

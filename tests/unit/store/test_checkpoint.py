@@ -114,7 +114,6 @@ def test_values_changed_between_slices_are_written_as_they_were(driven, monkeypa
         await asyncio.sleep(0)
         for line in CHANGES:
             driven.do(line)
-            await asyncio.sleep(0)
         await task
 
     asyncio.run(both())
@@ -156,6 +155,25 @@ def test_a_flush_empties_what_lies_at_rest(driven, when: str) -> None:
     assert len(driven.store.spaces[0].due) == 1
 
 
+def test_what_was_flushed_is_not_read_from_the_base_while_its_deletion_is_under_way(driven) -> None:
+    """The base still has it then."""
+    base = slow(driven)
+    asyncio.run(driven.store.checkpoint())
+    driven.do("FLUSHDB")
+    seen: list[object] = []
+    base.meanwhile = lambda: seen.extend([driven.ask("GET s"), driven.ask("KEYS *"), driven.ask("DBSIZE")])
+    asyncio.run(driven.store.checkpoint())
+    assert seen == [None, [], 0]
+
+
+def test_nothing_is_kept_of_keys_that_are_gone(driven) -> None:
+    """A table does not grow with what was deleted."""
+    slow(driven)
+    driven.do("DEL s h l m z n e")
+    asyncio.run(driven.store.checkpoint())
+    assert driven.store.spaces[0].table == {}
+
+
 def test_a_failed_checkpoint_loses_nothing(driven) -> None:
     """All changes wait for the next one, those made meanwhile too."""
     base = slow(driven)
@@ -168,6 +186,7 @@ def test_a_failed_checkpoint_loses_nothing(driven) -> None:
     with pytest.raises(DiskFull):
         asyncio.run(driven.store.checkpoint())
     expected = looks(driven)
+    assert driven.ask("MGET s n") == [b"later", None] and driven.ask("DBSIZE") == 3
     base.fails, base.meanwhile = False, lambda: None
     asyncio.run(driven.store.checkpoint())
     driven.restart()
