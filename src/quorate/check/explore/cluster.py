@@ -1,0 +1,405 @@
+"""A few machines, a network and disks as a system to explore: every delivery, loss, timer and crash is a choice.
+
+What a machine may do is decided by the same `Outbox` as in production, so the durability barrier is explored as it is.
+Time does not pass: a timer that is set may fire at any moment, and its machine then sees a clock that has moved far
+beyond every deadline. Faults have counts, so that the system stays finite.
+"""
+
+import hashlib
+import pickle
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from quorate.check.explore.canonical import canonical
+from quorate.check.explore.system import System
+from quorate.kernel import (
+    Call,
+    Called,
+    CancelTimer,
+    Deliver,
+    Effect,
+    Event,
+    Instant,
+    Machine,
+    Message,
+    NodeId,
+    Outbox,
+    Output,
+    Persist,
+    Persisted,
+    Received,
+    Record,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+    seconds,
+)
+
+ChoiceKind = Literal["deliver", "lose", "repeat", "fire", "call", "persist", "crash", "restart"]
+
+# Beyond every timeout that a machine could set.
+_LEAP = seconds(86_400)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One thing that may happen at one node."""
+
+    kind: ChoiceKind
+    node: NodeId
+    # deliver, lose, repeat: who sent what.
+    sender: NodeId | None = None
+    message: Message | None = None
+    # fire: which timer.
+    timer: str = ""
+    # call: its place in the scope; crash: how many unfinished writes survive.
+    number: int = 0
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may happen. Every bound makes the system finite and the result hold for that scope only."""
+
+    nodes: tuple[NodeId, ...]
+    # Each may be made once, at any time, in any order.
+    calls: tuple[tuple[NodeId, Call], ...] = ()
+    # How often a timer may fire at each node, by name; a timer that is not named never fires.
+    timers: tuple[tuple[str, int], ...] = ()
+    # Nodes whose timers never fire.
+    quiet: tuple[NodeId, ...] = ()
+    # In all.
+    lose_count: int = 0
+    repeat_count: int = 0
+    crash_count: int = 0
+    # Messages of one link arrive in the order in which they were sent.
+    is_fifo: bool = False
+    # True: writes are stable at once. False: when is a choice, and a crash loses those that are not.
+    is_disk_instant: bool = True
+
+
+class Node(msgspec.Struct, frozen=True, gc=False):
+    """One node at one moment. Nothing in it is ever changed: a step works on a copy."""
+
+    # None while it is down.
+    machine: Machine | None
+    # The machine and its outbox, to be copied from.
+    blob: bytes
+    # Stable records, and those of each unfinished write.
+    records: tuple[Record, ...]
+    writes: tuple[tuple[Record, ...], ...]
+    # Running timers, sorted.
+    timers: tuple[str, ...]
+    # How often each timer of the scope may still fire.
+    timers_left: tuple[int, ...]
+    # What `observe` kept of its outputs, this life and earlier ones.
+    seen: tuple[Hashable, ...]
+    # Digest of all of the above.
+    key: bytes
+
+
+class ClusterState(msgspec.Struct, frozen=True, gc=False):
+    """All nodes, and the messages on their way."""
+
+    nodes: tuple[Node, ...]
+    # (receiver, sender, canonical bytes, message); sorted, unless links keep their order.
+    network: tuple[tuple[NodeId, NodeId, bytes, Message], ...]
+    calls_left: tuple[int, ...]
+    lose_left: int
+    repeat_left: int
+    crash_left: int
+
+    def machines(self) -> list[Machine]:
+        """Return the machines that are up, in the order of their nodes; to look at, never to change."""
+        return [node.machine for node in self.nodes if node.machine is not None]
+
+
+class Cluster(System[ClusterState, Choice]):
+    """Machines of one protocol under one scope.
+
+    Args:
+        make: builds the machine of a node from its stable records; with a random stream that draws nothing new
+            (`Still`), or the same one each time.
+        scope: how much may happen.
+        observe: what to remember of an output, or None; it becomes part of the state, so keep it small.
+        ignore: fields of machines that are left out of a state's key, such as `now` and deadlines. Only for what cannot
+            change behaviour under this scope.
+
+    Complexity: a step copies one machine.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[NodeId, tuple[Record, ...]], Machine],
+        scope: Scope,
+        *,
+        observe: Callable[[NodeId, Output], Hashable | None] = lambda _node, _output: None,
+        ignore: Sequence[str] = ("now",),
+    ) -> None:
+        self.make = make
+        self.scope = scope
+        self.observe = observe
+        self.ignore = frozenset(ignore)
+        self._places = {node: place for place, node in enumerate(scope.nodes)}
+
+    def initial(self) -> Sequence[ClusterState]:
+        """Return the one state in which every node has just started with an empty disk."""
+        state = ClusterState(
+            (), (), tuple(range(len(self.scope.calls))), self.scope.lose_count, self.scope.repeat_count,
+            self.scope.crash_count,
+        )  # fmt: skip
+        sent: list[tuple[NodeId, NodeId, Message]] = []
+        nodes = []
+        for name in self.scope.nodes:
+            allowance = tuple(0 if name in self.scope.quiet else count for _, count in self.scope.timers)
+            node, messages = self._boot(name, (), allowance, ())
+            nodes.append(node)
+            sent += messages
+        return [msgspec.structs.replace(state, nodes=tuple(nodes), network=self._posted((), sent))]
+
+    def choices(self, state: ClusterState) -> Sequence[Choice]:
+        """Return all that may happen: per message, per node, per call."""
+        found: list[Choice] = []
+        last: tuple[NodeId, NodeId, bytes] | None = None
+        links: dict[tuple[NodeId, NodeId], None] = {}
+        for receiver, sender, data, message in state.network:
+            if self.scope.is_fifo:
+                if (receiver, sender) in links:
+                    continue
+                links[receiver, sender] = None
+            elif (receiver, sender, data) == last:
+                # One of several equal messages is as good as another.
+                continue
+            last = (receiver, sender, data)
+            if state.nodes[self._places[receiver]].machine is not None:
+                found.append(Choice("deliver", receiver, sender, message))
+                if state.repeat_left:
+                    found.append(Choice("repeat", receiver, sender, message))
+            if state.lose_left:
+                found.append(Choice("lose", receiver, sender, message))
+        for name, node in zip(self.scope.nodes, state.nodes, strict=True):
+            self._choices_of(name, node, state.crash_left, found)
+        found += [
+            Choice("call", self.scope.calls[number][0], number=number)
+            for number in state.calls_left
+            if state.nodes[self._places[self.scope.calls[number][0]]].machine is not None
+        ]
+        return found
+
+    def _choices_of(self, name: NodeId, node: Node, crash_left: int, found: list[Choice]) -> None:
+        if node.machine is None:
+            found.append(Choice("restart", name))
+            return
+        found += [
+            Choice("fire", name, timer=timer)
+            for (timer, _), left in zip(self.scope.timers, node.timers_left, strict=True)
+            if left and timer in node.timers
+        ]
+        if node.writes:
+            found.append(Choice("persist", name))
+        if crash_left:
+            found += [Choice("crash", name, number=kept) for kept in range(len(node.writes) + 1)]
+
+    def take(self, state: ClusterState, choice: Choice) -> ClusterState:
+        """Return the state after a choice."""
+        place = self._places[choice.node]
+        node = state.nodes[place]
+        sent: list[tuple[NodeId, NodeId, Message]] = []
+        changes: dict[str, Any] = {}
+        network = state.network
+        match choice.kind:
+            case "deliver" | "repeat" | "lose":
+                assert choice.sender is not None, "a message has a sender"
+                assert choice.message is not None, "a message is there to be delivered"
+                if choice.kind == "repeat":
+                    changes["repeat_left"] = state.repeat_left - 1
+                else:
+                    network = self._without(network, choice)
+                if choice.kind == "lose":
+                    changes["lose_left"] = state.lose_left - 1
+                else:
+                    node, sent = self._step(choice.node, node, Received(choice.sender, choice.message))
+            case "fire":
+                left = tuple(
+                    count - (name == choice.timer)
+                    for (name, _), count in zip(self.scope.timers, node.timers_left, strict=True)
+                )
+                timers = tuple(timer for timer in node.timers if timer != choice.timer)
+                node = msgspec.structs.replace(node, timers=timers, timers_left=left)
+                node, sent = self._step(choice.node, node, TimerFired(choice.timer), leap=True)
+            case "call":
+                changes["calls_left"] = tuple(number for number in state.calls_left if number != choice.number)
+                node, sent = self._step(choice.node, node, Called(self.scope.calls[choice.number][1]))
+            case "persist":
+                node, sent = self._persist(choice.node, node)
+            case "crash":
+                changes["crash_left"] = state.crash_left - 1
+                kept = tuple(record for write in node.writes[: choice.number] for record in write)
+                node = self._named(None, b"", node.records + kept, (), (), node.timers_left, node.seen)
+            case "restart":
+                node, sent = self._boot(choice.node, node.records, node.timers_left, node.seen)
+        nodes = (*state.nodes[:place], node, *state.nodes[place + 1 :])
+        return msgspec.structs.replace(state, nodes=nodes, network=self._posted(network, sent), **changes)
+
+    def key(self, state: ClusterState) -> Hashable:
+        """Return 128 bits over all nodes, messages and counts: two of a million states collide once in 10^26."""
+        digest = hashlib.blake2b(digest_size=16)
+        for node in state.nodes:
+            digest.update(node.key)
+        for receiver, sender, data, _ in state.network:
+            digest.update(b"%d,%d,%d:" % (receiver, sender, len(data)))
+            digest.update(data)
+        digest.update(repr((state.calls_left, state.lose_left, state.repeat_left, state.crash_left)).encode())
+        return digest.digest()
+
+    def is_independent(self, one: Choice, other: Choice) -> bool:
+        """Say that choices of two nodes commute, unless both draw on one count of faults."""
+        if one.node == other.node:
+            return False
+        return one.kind != other.kind or one.kind not in {"lose", "repeat", "crash"}
+
+    def fairness(self, choice: Choice) -> Hashable | None:
+        """Return a name for what must happen in the end: not faults, and no call that nobody need make."""
+        return None if choice.kind in {"lose", "repeat", "crash", "call"} else choice
+
+    def lane(self, choice: Choice) -> str:
+        """Return the node."""
+        return f"node {choice.node}"
+
+    def describe(self, choice: Choice) -> str:
+        """Return a choice in a few words."""
+        match choice.kind:
+            case "deliver" | "lose" | "repeat":
+                return f"{choice.kind} {choice.sender}→{choice.node} {short(choice.message)}"
+            case "fire":
+                return f"timer {choice.timer} of {choice.node}"
+            case "call":
+                return f"call {short(self.scope.calls[choice.number][1])} at {choice.node}"
+            case "persist":
+                return f"write of {choice.node} is stable"
+            case "crash":
+                kept = f", {choice.number} unfinished writes survive" if choice.number else ""
+                return f"crash of {choice.node}{kept}"
+            case _:
+                return f"restart of {choice.node}"
+
+    def _boot(
+        self, name: NodeId, records: tuple[Record, ...], timers_left: tuple[int, ...], seen: tuple[Hashable, ...]
+    ) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
+        blob = pickle.dumps((self.make(name, records), Outbox()))
+        fresh = Node(None, blob, records, (), (), timers_left, seen, b"")
+        return self._step(name, fresh, Started())
+
+    def _step(
+        self, name: NodeId, node: Node, event: Event, *, leap: bool = False
+    ) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
+        """Let a copy of a machine take an event; perform its effects as far as the barrier lets them."""
+        machine: Machine
+        outbox: Outbox
+        machine, outbox = pickle.loads(node.blob)
+        now = Instant(machine.now + _LEAP) if leap else machine.now
+        run = _Performing(self, name, node)
+        run.perform(outbox.push(machine.step(event, now=now)))
+        while self.scope.is_disk_instant and run.writes:
+            run.records += tuple(record for write in run.writes for record in write)
+            run.writes = ()
+            run.perform(list(outbox.persisted(outbox.persist_count)))
+            run.perform(outbox.push(machine.step(Persisted(outbox.persist_count), now=now)))
+        return self._finished(machine, outbox, run, node)
+
+    def _persist(self, name: NodeId, node: Node) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
+        """Let the oldest unfinished write become stable."""
+        machine: Machine
+        outbox: Outbox
+        machine, outbox = pickle.loads(node.blob)
+        run = _Performing(self, name, node)
+        run.records, run.writes = node.records + node.writes[0], node.writes[1:]
+        count = outbox.persisted_count + 1
+        run.perform(list(outbox.persisted(count)))
+        run.perform(outbox.push(machine.step(Persisted(count), now=machine.now)))
+        return self._finished(machine, outbox, run, node)
+
+    def _finished(
+        self, machine: Machine, outbox: Outbox, run: "_Performing", node: Node
+    ) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
+        blob = pickle.dumps((machine, outbox))
+        timers = tuple(sorted(run.timers))
+        after = self._named(machine, blob, run.records, run.writes, timers, node.timers_left, tuple(run.seen), outbox)
+        return after, run.sent
+
+    def _named(
+        self,
+        machine: Machine | None,
+        blob: bytes,
+        records: tuple[Record, ...],
+        writes: tuple[tuple[Record, ...], ...],
+        timers: tuple[str, ...],
+        timers_left: tuple[int, ...],
+        seen: tuple[Hashable, ...],
+        outbox: Outbox | None = None,
+    ) -> Node:
+        # A timer that may never fire again is as good as none.
+        live = tuple(
+            (timer, left)
+            for (timer, _), left in zip(self.scope.timers, timers_left, strict=True)
+            if left and timer in timers
+        )
+        data = canonical((machine, outbox, records, writes, live, timers_left, seen), self.ignore)
+        key = hashlib.blake2b(data, digest_size=16).digest()
+        return Node(machine, blob, records, writes, timers, timers_left, seen, key)
+
+    def _posted(
+        self,
+        network: tuple[tuple[NodeId, NodeId, bytes, Message], ...],
+        sent: list[tuple[NodeId, NodeId, Message]],
+    ) -> tuple[tuple[NodeId, NodeId, bytes, Message], ...]:
+        if not sent:
+            return network
+        posted = [(to, sender, canonical(message), message) for to, sender, message in sent if to in self._places]
+        merged = [*network, *posted]
+        # Stable for links that keep their order: only the links are sorted.
+        merged.sort(key=(lambda row: row[:2]) if self.scope.is_fifo else (lambda row: row[:3]))
+        return tuple(merged)
+
+    def _without(
+        self, network: tuple[tuple[NodeId, NodeId, bytes, Message], ...], choice: Choice
+    ) -> tuple[tuple[NodeId, NodeId, bytes, Message], ...]:
+        for place, (receiver, sender, _, message) in enumerate(network):
+            if receiver == choice.node and sender == choice.sender and message == choice.message:
+                return network[:place] + network[place + 1 :]
+        raise AssertionError("what is delivered is on its way")
+
+
+class _Performing:
+    """What the effects of one step do to the node and the network."""
+
+    def __init__(self, cluster: Cluster, name: NodeId, node: Node) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.records = node.records
+        self.writes = node.writes
+        self.timers = dict.fromkeys(node.timers)
+        self.seen = list(node.seen)
+        self.sent: list[tuple[NodeId, NodeId, Message]] = []
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(to, message):
+                    self.sent.append((to, self.name, message))
+                case Persist(records):
+                    self.writes = (*self.writes, records)
+                case SetTimer(timer):
+                    self.timers[timer] = None
+                case CancelTimer(timer):
+                    self.timers.pop(timer, None)
+                case Deliver(output):
+                    kept = self.cluster.observe(self.name, output)
+                    if kept is not None:
+                        self.seen.append(kept)
+
+
+def short(value: object, limit: int = 60) -> str:
+    """Return a value's own words, cut to a length."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
