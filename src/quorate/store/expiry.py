@@ -16,6 +16,8 @@ class Expiries:
     def __init__(self, spaces: "list[Space]") -> None:
         self._spaces = spaces
         self._heap: list[tuple[int, int, bytes]] = []
+        # Above it, cells that are out of date are dropped; twice what was live at the last time, and some.
+        self._cell_count_max = 1024
 
     def add(self, due_ms: int, db: int, key: bytes) -> None:
         """Note when a key ends.
@@ -23,10 +25,10 @@ class Expiries:
         Complexity: O(log n), n cells; now and then O(n) to drop those that are out of date.
         """
         heappush(self._heap, (due_ms, db, key))
-        live_count = sum(len(space.due) for space in self._spaces)
-        if len(self._heap) > 1024 + 2 * live_count:
+        if len(self._heap) > self._cell_count_max:
             self._heap = [(due, space.db, key) for space in self._spaces for key, due in space.due.items()]
             heapify(self._heap)
+            self._cell_count_max = 1024 + 2 * len(self._heap)
 
     def next_ms(self) -> int | None:
         """Return when the next key ends; None when none will."""

@@ -149,7 +149,8 @@ class KeyValueStore:
         finally:
             self.is_querying = False
             self.horizon_ms = self.time_ms
-            self.cache.trim()
+            if self.cache.clean_bytes > self.limits.cache_bytes_max:
+                self.cache.trim()
 
     def run(self, command: Command) -> Reply:
         """Apply one command without regard to its session; for this package."""
