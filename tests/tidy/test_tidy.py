@@ -96,14 +96,14 @@ def test_the_pure_zone_touches_no_world() -> None:
 
 
 def test_packages_are_imported_by_their_front_door() -> None:
-    """From another package only `quorate.x` (or a protocol package `quorate.protocols.x`), never a submodule of it."""
+    """From another package only `quorate.x` (or one of `quorate.protocols`, `quorate.doors`), never a submodule of it."""
     found = []
     for path in source_files():
         own = path.relative_to(SOURCE).parts[0]
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("quorate."):
                 parts = node.module.split(".")[1:]
-                depth = 2 if parts[0] == "protocols" else 1
+                depth = 2 if parts[0] in {"protocols", "doors"} else 1
                 is_errors = parts == ["kernel", "errors"]
                 if parts[0] != own and len(parts) > depth and not is_errors:
                     found.append(f"{named(path)}:{node.lineno} {node.module}")

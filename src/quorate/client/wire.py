@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 
@@ -76,8 +76,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
-        assert isinstance(transport, asyncio.Transport), "clients run on streams"
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not asyncio's by inheritance
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:

@@ -12,6 +12,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 
@@ -278,10 +279,9 @@ class _Connection(asyncio.Protocol):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "links run on streams"
-        self._transport = transport
-        transport.set_write_buffer_limits(high=4 << 20)
-        transport.write(self.links.hello())
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not asyncio's by inheritance
+        self._transport.set_write_buffer_limits(high=4 << 20)
+        self._transport.write(self.links.hello())
 
     def data_received(self, data: bytes) -> None:
         self.links.received_bytes += len(data)

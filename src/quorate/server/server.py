@@ -4,7 +4,8 @@ import logging
 import ssl
 from collections.abc import Callable
 
-from quorate.doors import HttpServer, RespConfig, RespServer
+from quorate.doors.http import HttpServer
+from quorate.doors.resp import RespConfig, RespServer
 from quorate.env import Address, Env
 from quorate.kernel import GroupId
 from quorate.server.config import Config, parse_address

@@ -1,0 +1,59 @@
+"""Commands for data at rest: what is in a directory, backup and restore, certificates."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+snapshot = typer.Typer(help="Save the state of a stopped node to a file; make the data of a new cluster from it.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the tree."""
+    app.command()(doctor)
+    app.command()(certs)
+    app.add_typer(snapshot, name="snapshot")
+
+
+def doctor(directory: Annotated[Path, typer.Argument(help="A node's data directory.")]) -> None:
+    """Read a data directory, change nothing, and say what is in it and whether it is sound (exit status 1: it is not)."""
+    from quorate.api import examine
+
+    raise typer.Exit(0 if examine(directory, Console()) else 1)
+
+
+@snapshot.command("save")
+def save(
+    directory: Annotated[Path, typer.Argument(help="Data directory of a stopped node.")],
+    file: Annotated[Path, typer.Argument(help="Where the snapshot goes; must not exist.")],
+) -> None:
+    """Write the state of a stopped node to a file: all keys, versions and sessions, checksummed."""
+    from quorate.api import save_snapshot
+
+    save_snapshot(directory, file, Console())
+
+
+@snapshot.command("restore")
+def restore(
+    file: Annotated[Path, typer.Argument(help="A snapshot.")],
+    config: Annotated[list[Path], typer.Option("--config", help="One per node of the new cluster; repeat it.")],
+) -> None:
+    """Make the data directories of a new cluster, one per configuration, from a snapshot."""
+    from quorate.api import restore_snapshot
+
+    restore_snapshot(file, config, Console())
+
+
+def certs(
+    names: Annotated[list[str], typer.Argument(help="One certificate each, such as node-1 node-2 client.")],
+    directory: Annotated[Path, typer.Option("--dir", help="Where the files go.")] = Path("certs"),
+    hosts: Annotated[
+        str, typer.Option("--hosts", help="Names and addresses they are good for.")
+    ] = "127.0.0.1,localhost",
+) -> None:
+    """Make a development authority and certificates of it (mutual TLS between nodes and clients)."""
+    from quorate.runtime import make_certificates
+
+    make_certificates(directory, names, hosts=hosts.split(","))
+    typer.echo(f"{directory}/ca.pem and {len(names)} certificates with keys; for development only")
