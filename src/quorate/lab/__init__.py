@@ -1,5 +1,6 @@
 """The laboratory: trials of real processes, with faults, verdicts and reports."""
 
+from quorate.lab.bench import BenchOptions, BenchResult, run_bench
 from quorate.lab.faults import FAULT_NAMES, PlannedFault, plan_faults
 from quorate.lab.judging import judge_file
 from quorate.lab.options import TrialOptions, TrialResult
@@ -19,6 +20,8 @@ from quorate.lab.trial import run_trial
 __all__ = [
     "FAULT_NAMES",
     "SYSTEM_NAMES",
+    "BenchOptions",
+    "BenchResult",
     "Client",
     "Conditions",
     "EtcdSystem",
@@ -33,5 +36,6 @@ __all__ = [
     "judge_file",
     "make_system",
     "plan_faults",
+    "run_bench",
     "run_trial",
 ]

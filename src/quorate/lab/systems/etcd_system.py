@@ -157,6 +157,10 @@ class EtcdSystem:
         for asker in self._askers.values():
             await asker.close()
 
+    def door(self, node: NodeId) -> Address:
+        """Return where clients reach a node."""
+        return self._doors[node]
+
     def cpu_s(self) -> float:
         """Return the processor time of all members so far, seconds."""
         return self._children.cpu_s()

@@ -88,6 +88,10 @@ class QuorateSystem:
         for asker in self._askers.values():
             await asker.close()
 
+    def door(self, node: NodeId) -> Address:
+        """Return where clients reach a node."""
+        return self._doors[node]
+
     def cpu_s(self) -> float:
         """Return the processor time of all nodes so far, seconds."""
         return self._children.cpu_s()

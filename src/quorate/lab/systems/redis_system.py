@@ -101,6 +101,10 @@ class RedisSystem:
         for asker in self._askers.values():
             await asker.close()
 
+    def door(self, node: NodeId) -> Address:
+        """Return where clients reach a node."""
+        return self._addresses[node]
+
     def cpu_s(self) -> float:
         """Return the processor time of all servers so far, seconds."""
         return self._children.cpu_s()
