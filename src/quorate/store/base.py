@@ -28,7 +28,7 @@ class MemoryBase:
 
     def __init__(self) -> None:
         self._meta: bytes | None = None
-        self._pairs: SortedDict[bytes, bytes] = SortedDict()
+        self._pairs: SortedDict = SortedDict()
 
     @property
     def meta(self) -> bytes | None:

@@ -185,11 +185,18 @@ def _check_flush(args: list[bytes]) -> None:
         raise syntax_error()
 
 
+def _flush(space: Space) -> None:
+    if space.store.on_change is not None:
+        for key in keys_in_order(space):
+            space.store.note_change(space.db, key, "delete")
+    space.flush()
+
+
 @command("FLUSHDB", -1, "write")
 def flushdb(space: Space, args: list[bytes]) -> Reply:
     """FLUSHDB [ASYNC | SYNC]."""
     _check_flush(args)
-    space.flush()
+    _flush(space)
     return OK
 
 
@@ -198,7 +205,7 @@ def flushall(space: Space, args: list[bytes]) -> Reply:
     """FLUSHALL [ASYNC | SYNC]."""
     _check_flush(args)
     for other in space.store.spaces:
-        other.flush()
+        _flush(other)
     return OK
 
 

@@ -54,7 +54,7 @@ class Space:
         self.is_flushing = False
         # Keys that may not be at rest yet: those not sorted so far, and the sorted ones; repetitions are harmless.
         self.fresh: list[bytes] = []
-        self.ordered: SortedList[bytes] | None = None
+        self.ordered: SortedList | None = None
         # While a checkpoint is under way: keys still to be encoded, the table they are in, and what is encoded.
         self.frozen: dict[bytes, None] | None = None
         self.frozen_table: dict[bytes, Entry[Value] | None] = {}
@@ -187,15 +187,11 @@ class Space:
         return True
 
     def flush(self) -> None:
-        """Remove all keys.
+        """Remove all keys; the caller tells the change hook.
 
-        Complexity: O(1); what lies at rest goes with the next checkpoint. With a change hook, O(keys in the table).
+        Complexity: O(1) but for giving memory back; what lies at rest goes with the next checkpoint.
         """
         store = self.store
-        if store.on_change is not None:
-            for key, entry in self.table.items():
-                if entry is not None:
-                    store.note_change(self.db, key, "delete")
         self.table = {}
         self.dirty = {}
         self.due = {}

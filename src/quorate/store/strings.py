@@ -52,6 +52,7 @@ def _set_with_options(space: Space, args: list[bytes]) -> Reply:
             raise syntax_error()
     expires_ms = due_ms(space, span, "set") if span else 0
     key = args[1]
+    old: bytes | None = None
     if is_get:
         typed = space.find_as(key, bytes)
         old = None if typed is None else typed.value

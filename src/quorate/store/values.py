@@ -81,7 +81,7 @@ class SortedSet:
 
     def __init__(self, pairs: Iterable[tuple[float, bytes]] = ()) -> None:
         """Take (score, member) pairs; members are distinct."""
-        self.order: SortedList[tuple[float, bytes]] = SortedList(pairs)
+        self.order: SortedList = SortedList(pairs)
         self.scores: dict[bytes, float] = {member: score for score, member in self.order}
 
     def __len__(self) -> int:

@@ -210,6 +210,22 @@ def test_clean_values_are_forgotten_when_memory_is_short_and_read_again(drive) -
     assert len(driven.ask("KEYS *")) == 99
 
 
+def test_a_value_that_a_checkpoint_is_writing_is_not_forgotten(drive) -> None:
+    """However short memory is: until the commit the base has the old one."""
+    driven = drive(Limits(cache_bytes_max=600))
+    base = Slow()
+    driven.base = base
+    driven.restart()
+    for number in range(20):
+        driven.do(f"SET k{number} old")
+    asyncio.run(driven.store.checkpoint())
+    driven.do("APPEND k5 er")
+    seen: list[object] = []
+    base.meanwhile = lambda: seen.extend(driven.ask(f"GET k{number % 20}") for number in range(6, 26))
+    asyncio.run(driven.store.checkpoint())
+    assert seen == [b"old"] * 19 + [b"older"]
+
+
 def test_a_scan_meets_every_key_that_stays(drive) -> None:
     """While others come and go, over table and base, and after the cursor's node was lost."""
     driven = drive(Limits(cache_bytes_max=2000))

@@ -1,5 +1,7 @@
 """Claims about the state machine: time, versions, sessions, limits, the change hook."""
 
+import asyncio
+
 from quorate.kernel import LogIndex, RequestKey, marks
 from quorate.store import (
     NEEDS_LOG,
@@ -219,6 +221,21 @@ def test_the_hook_hears_of_every_change(driven) -> None:
         (2, b"b", "put"),
         (3, b"l", "put"),
         (4, b"l", "delete"),
+    ]
+
+
+def test_the_hook_hears_of_a_flush(driven) -> None:
+    """Of every key, those that lie at rest only too."""
+    driven.do("SET a 1")
+    asyncio.run(driven.store.checkpoint())
+    driven.restart()
+    driven.do("SET b 1")
+    heard: list[Change] = []
+    driven.store.on_change = heard.append
+    driven.do("FLUSHALL")
+    assert [(change.revision, change.key, change.kind) for change in heard] == [
+        (3, b"a", "delete"),
+        (3, b"b", "delete"),
     ]
 
 
