@@ -156,12 +156,15 @@ class SimFile:
         done = self._incarnation.loop.create_future()
         snapshot = self._disk.snapshot(self._inode)
         delay = self._disk.sync_delay(host.world.scheduler.now)
-        host.world.scheduler.at(host.departs_at() + delay, host.kernel_gate, self._finish, snapshot, done)
+        host.world.scheduler.at(
+            host.departs_at() + delay, host.kernel_gate, self._finish, snapshot, done, host.power_count
+        )
         await done
 
-    def _finish(self, snapshot: tuple[int, dict[int, bytes]], done: "asyncio.Future[None]") -> None:
-        # Without power nothing reaches the platter; without the process it does, and nobody hears of it.
-        if not self._incarnation.is_alive and not self._incarnation.host.is_up:
+    def _finish(self, snapshot: tuple[int, dict[int, bytes]], done: "asyncio.Future[None]", power_count: int) -> None:
+        # After a power cut nothing of it reaches the platter; without the process it does, and nobody hears of it.
+        host = self._incarnation.host
+        if not host.is_up or host.power_count != power_count:
             return
         try:
             self._disk.finish_sync(self.name, self._inode, snapshot)
