@@ -166,6 +166,15 @@ def test_a_system_that_never_serves_is_an_error_and_nothing_is_left(tmp_path: Pa
     assert not leftovers()
 
 
+def test_a_server_that_ends_at_once_is_named_with_its_last_words(tmp_path: Path) -> None:
+    class Misled(RedisSystem):
+        async def start(self, node: NodeId) -> None:
+            self._children.start(node, ["sh", "-c", "echo the disk is on fire; exit 3"], log=tmp_path / "log")
+
+    with pytest.raises(errors.Unreachable, match="node 1 ended with status 3: the disk is on fire"):
+        tried(tmp_path, Misled())
+
+
 def test_options_that_make_no_trial_are_refused(tmp_path: Path) -> None:
     for options in ({"node_count": 0}, {"duration": 0}, {"rate_per_second": 0.0}, {"faults": ("rain",)}):
         with pytest.raises(errors.UsageError):

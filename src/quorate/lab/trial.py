@@ -210,6 +210,8 @@ class Trial:
                 self._leadership = await self._system.leader()
                 outcomes = await asyncio.gather(*(_probe(client, place) for place, client in enumerate(clients)))
                 last = [outcome for outcome in outcomes if outcome]
+                if trouble := _trouble_of(self._system):
+                    raise errors.Unreachable(f"{sentence}: {trouble}")
                 if not last and len(self._leadership.answered) == len(self._nodes):
                     return
                 await asyncio.sleep(_PROBE_INTERVAL_S)
@@ -310,7 +312,8 @@ async def _probe(client: Client, place: int) -> str:
 
 
 def _keep_logs(directory: Path, logs: Path) -> None:
-    logs.mkdir(exist_ok=True)
+    shutil.rmtree(logs, ignore_errors=True)  # an earlier trial's logs would mislead
+    logs.mkdir()
     for log in sorted(directory.glob("*.log")):
         shutil.copy(log, logs / log.name)
 
@@ -318,6 +321,11 @@ def _keep_logs(directory: Path, logs: Path) -> None:
 def _own_cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _trouble_of(system: System) -> str:
+    ask: Callable[[], str] | None = getattr(system, "trouble", None)
+    return ask() if ask is not None else ""
 
 
 def _cpu_s_of(system: System) -> float:

@@ -161,6 +161,10 @@ class EtcdSystem:
         """Return where clients reach a node."""
         return self._doors[node]
 
+    def trouble(self) -> str:
+        """Say which node ended by itself, if one did."""
+        return self._children.trouble()
+
     def cpu_s(self) -> float:
         """Return the processor time of all members so far, seconds."""
         return self._children.cpu_s()

@@ -24,6 +24,7 @@ class Children:
     def __init__(self) -> None:
         self._children: dict[NodeId, subprocess.Popen[bytes]] = {}
         self._paused: set[NodeId] = set()
+        self._logs: dict[NodeId, Path] = {}
         # Seconds of processor time used by children that are gone.
         self._spent_cpu_s: dict[NodeId, float] = {}
 
@@ -58,6 +59,7 @@ class Children:
                 )
             except OSError as cause:
                 raise errors.UsageError(f"cannot start {command[0]}: {cause.strerror}") from cause
+        self._logs[node] = log
         self._paused.discard(node)
 
     def send(self, node: NodeId, signal_number: signal.Signals) -> None:
@@ -90,10 +92,14 @@ class Children:
         child = self._children.get(node)
         return child.pid if child is not None and child.poll() is None else None
 
-    def exit_status(self, node: NodeId) -> int | None:
-        """Return how a node's last process ended; None while it runs."""
-        child = self._children.get(node)
-        return None if child is None else child.poll()
+    def trouble(self) -> str:
+        """Say which process ended by itself, with the last line of its log; nothing when none did."""
+        for node, child in self._children.items():
+            status = child.poll()
+            if status is not None and status >= 0:  # below 0: a signal, and we send those
+                lines = self._logs[node].read_text(encoding="utf-8", errors="replace").splitlines()
+                return f"node {node} ended with status {status}: {lines[-1] if lines else 'it said nothing'}"
+        return ""
 
     def cpu_s(self) -> float:
         """Return the processor time of all processes so far, seconds; 0 where the system does not tell."""

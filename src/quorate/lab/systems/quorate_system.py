@@ -92,6 +92,10 @@ class QuorateSystem:
         """Return where clients reach a node."""
         return self._doors[node]
 
+    def trouble(self) -> str:
+        """Say which node ended by itself, if one did."""
+        return self._children.trouble()
+
     def cpu_s(self) -> float:
         """Return the processor time of all nodes so far, seconds."""
         return self._children.cpu_s()

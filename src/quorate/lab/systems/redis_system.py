@@ -105,6 +105,10 @@ class RedisSystem:
         """Return where clients reach a node."""
         return self._addresses[node]
 
+    def trouble(self) -> str:
+        """Say which node ended by itself, if one did."""
+        return self._children.trouble()
+
     def cpu_s(self) -> float:
         """Return the processor time of all servers so far, seconds."""
         return self._children.cpu_s()
