@@ -123,6 +123,8 @@ async def _thaw(space: "Space", slices: _Slices) -> None:
                 del space.table[key]
             else:
                 cache.note_clean(space.db, key, len(data))
+                # At once, and not at the end of all, where it would take long.
+                cache.trim()
         await slices.worked(0)
     space.frozen = None
     space.frozen_table = {}
@@ -166,7 +168,6 @@ async def write_checkpoint(store: "KeyValueStore") -> LogIndex:
             space.rested_due = {}
     for space in store.spaces:
         await _thaw(space, slices)
-    store.cache.trim()
     return LogIndex(meta.applied_index)
 
 

@@ -118,17 +118,14 @@ TYPE_NAMES: Final[dict[type[object], str]] = {
 }
 
 
-class Entry(Generic[V]):
-    """What one key holds."""
+class Entry(msgspec.Struct, Generic[V], gc=False, eq=False):
+    """What one key holds. Not followed by the garbage collector, which would pause for a million of them."""
 
-    __slots__ = ("expires_ms", "value", "version")
-
-    def __init__(self, value: V, version: int, expires_ms: int) -> None:
-        self.value = value
-        # Revision of the last change.
-        self.version = version
-        # ms since 1970, 0: never.
-        self.expires_ms = expires_ms
+    value: V
+    # Revision of the last change.
+    version: int
+    # ms since 1970, 0: never.
+    expires_ms: int
 
 
 def copy_value(value: Value) -> Value:
