@@ -177,7 +177,10 @@ class Leading(RaftState):
         is_news = progress.matched(message.match_index)
         match progress.phase:
             case Probe():
-                if progress.since_round <= message.round:
+                # An answer to the question, or news of exactly the place before the next entry (a snapshot installed).
+                if progress.since_round <= message.round or (
+                    is_news and progress.next_index == message.match_index + 1
+                ):
                     progress.phase = Replicate()
             case Replicate():
                 pass
