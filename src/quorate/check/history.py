@@ -114,6 +114,10 @@ class _Map(tuple[Any, ...]):
         return hash(("map", tuple(self)))
 
 
+# Types whose values are their own twins; bool is none of them.
+_SCALARS: Final = frozenset({int, str, bytes, float, type(None)})
+
+
 def freeze(value: Value) -> Hashable:
     """Return a hashable twin of a JSON value: equal twins for equal values, and true is not 1.
 
@@ -124,8 +128,10 @@ def freeze(value: Value) -> Hashable:
         return cast("Hashable", value)
     if kind is bool:
         return _Truth(value)
+    if kind is list and _SCALARS.issuperset(map(type, value)):
+        return tuple(value)
     if isinstance(value, list | tuple) and not isinstance(value, _Map):
-        return tuple(freeze(item) for item in value)
+        return tuple([freeze(item) for item in value])
     if isinstance(value, dict):
         return _Map(sorted((str(name), freeze(item)) for name, item in value.items()))
     return cast("Hashable", value)

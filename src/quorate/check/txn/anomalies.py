@@ -1,0 +1,84 @@
+"""What is wrong with a history of transactions, and what a judge says about it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from quorate.check.txn.cycles import explain, find_cycles
+from quorate.check.txn.graph import Graph
+from quorate.check.txn.levels import LEVELS, Level, implies
+from quorate.check.txn.transactions import Transaction
+
+# Anomalies of one name that are kept; all count.
+_KEPT_MAX: Final = 10
+
+
+class Anomaly(msgspec.Struct, frozen=True):
+    """One thing that went wrong."""
+
+    name: str
+    # Plain sentences.
+    explanation: str
+    transactions: tuple[Transaction, ...]
+
+
+class Inference(msgspec.Struct):
+    """What was inferred from a history, before any level is judged."""
+
+    graph: Graph
+    # Name → what was found, without those that are cycles.
+    anomalies: dict[str, list[Anomaly]]
+
+    def note(self, name: str, explanation: str, *transactions: Transaction) -> None:
+        """Add an anomaly; only the first few of a name are kept."""
+        known = self.anomalies.setdefault(name, [])
+        if len(known) < _KEPT_MAX:
+            known.append(Anomaly(name, explanation, transactions))
+
+
+class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+    """Which isolation levels a history refutes. What is not refuted may still not hold: inference is not complete."""
+
+    # Name → anomalies, the most severe cycles first.
+    anomalies: Mapping[str, Sequence[Anomaly]]
+    refuted: tuple[str, ...]
+    not_refuted: tuple[str, ...]
+    # Levels that are not refuted, and that no other such level implies.
+    strongest: tuple[str, ...]
+    transaction_count: int
+
+
+def judge(inference: Inference, transactions: Sequence[Transaction]) -> Isolation:
+    """Judge all levels on one graph; the verdicts rest on knots alone, cycles are only found to explain.
+
+    Complexity: O(edges) when there is no cycle; else as `find_cycles`.
+    """
+    graph = inference.graph
+    knotted = [node for part in graph.knots(LEVELS[-1].kinds) for node in part]
+    anomalies: dict[str, list[Anomaly]] = {}
+    if knotted:
+        for cycle in find_cycles(graph, knotted):
+            members = tuple(transactions[member] for member in cycle.members)
+            anomalies[cycle.name] = [Anomaly(cycle.name, explain(graph, cycle), members)]
+    anomalies.update(inference.anomalies)
+    refuted = {level.name: None for level in LEVELS if _is_refuted(level, graph, knotted, inference)}
+    held = [level for level in LEVELS if level.name not in refuted]
+    strongest = [level for level in held if not any(other is not level and implies(other, level) for other in held)]
+    return Isolation(
+        anomalies=anomalies,
+        refuted=tuple(refuted),
+        not_refuted=tuple(level.name for level in held),
+        strongest=tuple(level.name for level in strongest),
+        transaction_count=len(transactions),
+    )
+
+
+def _is_refuted(level: Level, graph: Graph, knotted: list[int], inference: Inference) -> bool:
+    if any(name in inference.anomalies for name in level.forbids):
+        return True
+    if not knotted:
+        return False
+    if level.is_snapshot:
+        return bool(graph.snapshot_knots(level.kinds, knotted))
+    return bool(graph.knots(level.kinds, knotted))
