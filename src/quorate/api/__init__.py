@@ -4,6 +4,7 @@ All three give the same `Database`. `quorate.sync` is the plain synchronous twin
 """
 
 from quorate.api.asynchronous import Member, connect, join, open_
+from quorate.api.maintenance import examine, restore_snapshot, save_snapshot
 from quorate.api.process import run_local_cluster, run_node, serve_real, write_local_configs
 from quorate.api.synchronous import SyncDatabase, SyncTransaction, connect_sync, open_sync
 
@@ -13,11 +14,14 @@ __all__ = [
     "SyncTransaction",
     "connect",
     "connect_sync",
+    "examine",
     "join",
     "open_",
     "open_sync",
+    "restore_snapshot",
     "run_local_cluster",
     "run_node",
+    "save_snapshot",
     "serve_real",
     "write_local_configs",
 ]

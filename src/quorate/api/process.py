@@ -74,7 +74,8 @@ async def _serve_until_stopped(config: Config) -> int:
         server.http_address,
         server.node.peer_address,
     )
-    await asyncio.wait([stop, server.node.failed], return_when=asyncio.FIRST_COMPLETED)
+    server.node.failed.add_done_callback(lambda _failed: ask_to_stop())
+    await stop
     status = 1 if server.node.failed.done() else 0
     await server.stop()
     return status

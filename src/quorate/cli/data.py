@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(directory: Annotated[Path, typer.Argument(help="A node's data directory.")]) -> None:
-    """Read a data directory, change nothing, and say what is in it and whether it is sound (exit status 1: it is not)."""
+    """Say what is in a data directory and whether it is sound (exit status 1: it is not); nothing is changed."""
     from quorate.api import examine
 
     raise typer.Exit(0 if examine(directory, Console()) else 1)

@@ -2,7 +2,7 @@
 
 from quorate.server.config import Config, Limits, Listen, Storage, Timing, check, load, parse_address
 from quorate.server.node import Node
-from quorate.server.replica import Replica
+from quorate.server.replica import Replica, founding_mark, open_state
 from quorate.server.server import Server
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "Storage",
     "Timing",
     "check",
+    "founding_mark",
     "load",
+    "open_state",
     "parse_address",
 ]

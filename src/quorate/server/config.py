@@ -171,10 +171,10 @@ def check(config: Config, *, name: str = "configuration") -> None:
     files = (config.tls.certificate, config.tls.key, config.tls.authority)
     if any(files) and not all(files):
         raise ConfigError(f"{name}: tls: certificate, key and authority are needed together")
-    for key in type(config.limits).__struct_fields__ + type(config.timing).__struct_fields__:
-        value = getattr(config.limits, key, None) or getattr(config.timing, key, 1)
-        if value <= 0:
-            raise ConfigError(f"{name}: {key}: must be above 0")
+    for table in (config.limits, config.timing):
+        for key, value in msgspec.structs.asdict(table).items():
+            if value <= 0:
+                raise ConfigError(f"{name}: {key}: must be above 0")
 
 
 def _refuse_unknown(tree: dict[str, Any], kind: type, name: str, prefix: str) -> None:

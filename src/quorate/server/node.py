@@ -6,6 +6,7 @@ holds is then unknown, and only a restart can tell.
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -15,9 +16,10 @@ from quorate.env import Address, Env
 from quorate.kernel import GroupId, LogIndex, NodeId
 from quorate.kernel.errors import DefiniteError, NotLeader, QuorateError, Refused, TimedOut, from_code
 from quorate.protocols.raft import Configuration, Reconfigure, TransferLeadership
-from quorate.replication import Kind, Links, Turn
+from quorate.replication import Group, Kind, Links, Turn
 from quorate.server.config import Config
 from quorate.server.replica import Replica
+from quorate.server.router import Router
 from quorate.storage import Base, WriteAheadLog
 from quorate.store import OK, Change, Command, NodeInfo, PeerInfo, Reply, ReplyError
 
@@ -76,6 +78,14 @@ class Node:
         self._admin_token = 1 << 62
         self._admin_results: dict[int, asyncio.Future[None]] = {}
         self._admin_tasks: dict[asyncio.Task[None], None] = {}
+        # Absent where one group decides about everything: the hot path then has nothing in between.
+        self._writes: Router | None = None
+        self._reads: Router | None = None
+        self._local_reads: Router | None = None
+        if config.group_count > 1:
+            self._writes = Router(config.group_count, lambda place, *rest: self._group(place).write(*rest))
+            self._reads = Router(config.group_count, lambda place, *rest: self._group(place).read(*rest))
+            self._local_reads = Router(config.group_count, self._read_local)
         self._watchers: dict[Callable[[Change], None], None] = {}
 
     # -- life --------
@@ -117,6 +127,13 @@ class Node:
             replica.start()
         self.members_changed()
         self.turn.ask()
+
+    async def checkpoint_quietly(self) -> None:
+        """Make what was applied durable before a stop in good order, so that the next start replays nothing."""
+        if not self.failed.done() and self._wal is not None:
+            for replica in self.replicas.values():
+                with contextlib.suppress(QuorateError):
+                    await replica.checkpoint()
 
     async def stop(self) -> None:
         """Answer what waits and close everything."""
@@ -184,17 +201,32 @@ class Node:
         """The replica of the first group, which also keeps what concerns the whole cluster."""
         return self.replicas[GroupId(1)]
 
+    def _group(self, place: int) -> Group:
+        return self.replicas[GroupId(place + 1)].group
+
     def write(self, command: Command, caller: Any) -> None:
-        """Send a command through the log."""
-        self.first.group.write(command, caller)
+        """Send a command through the log of the group of its keys."""
+        if self._writes is None:
+            self.first.group.write(command, caller)
+        else:
+            self._writes.route(command, caller)
 
     def read(self, command: Command, caller: Any) -> None:
         """Make a linearizable read."""
-        self.first.group.read(command, caller)
+        if self._reads is None:
+            self.first.group.read(command, caller)
+        else:
+            self._reads.route(command, caller)
 
     def read_local(self, command: Command, caller: Any) -> None:
         """Answer from what this node has applied; possibly stale."""
-        caller.complete(self.first.state.query(command, 0))
+        if self._local_reads is None:
+            self._read_local(0, command, caller)
+        else:
+            self._local_reads.route(command, caller)
+
+    def _read_local(self, place: int, command: Command, caller: Any) -> None:
+        caller.complete(self.replicas[GroupId(place + 1)].state.query(command, 0))
         caller.flush()
 
     def publish(self, channel: bytes, payload: bytes) -> int:

@@ -86,6 +86,27 @@ def canonical(records: Iterable[RaftRecord]) -> list[RaftRecord]:
     return found
 
 
+def open_state(base: Base, *, value_bytes_max: int = 1 << 30, cache_bytes_max: int = 64 << 20) -> KeyValueStore:
+    """Return the state machine of a group at its last checkpoint."""
+    return KeyValueStore(
+        base,
+        Limits(
+            database_count=DATABASE_COUNT + 1,
+            system_database=SYSTEM_DB,
+            value_bytes_max=value_bytes_max,
+            cache_bytes_max=cache_bytes_max,
+        ),
+    )
+
+
+async def founding_mark(state: KeyValueStore, founders: tuple[NodeId, ...]) -> None:
+    """Make a state at rest the beginning of a new cluster's life: these members, and no memory of others."""
+    members = Command(SYSTEM_DB, [b"DEL", MEMBERS_KEY])
+    state.apply(LogIndex(state.applied_index + 1), 0, [members])
+    state.host_bytes = msgspec.msgpack.encode(Mark(state.applied_term, Configuration(founders)))
+    await state.checkpoint()
+
+
 class Replica:
     """Wires one group together: records to machine, machine to group, group to state, state to checkpoints."""
 
@@ -152,14 +173,7 @@ class Replica:
     def make_state(self, base: Base) -> KeyValueStore:
         """Return the state machine at its last checkpoint."""
         limits = self.node.config.limits
-        return KeyValueStore(
-            base,
-            Limits(
-                database_count=DATABASE_COUNT + 1,
-                value_bytes_max=limits.value_bytes_max,
-                cache_bytes_max=limits.cache_bytes_max,
-            ),
-        )
+        return open_state(base, value_bytes_max=limits.value_bytes_max, cache_bytes_max=limits.cache_bytes_max)
 
     def make_machine(self) -> Raft:
         """Return the machine with what it had persisted."""
@@ -345,8 +359,9 @@ class Replica:
             return {}
         found: dict[NodeId, tuple[str, str]] = {}
         for key, value in reply.items():
-            peer, _, redis = bytes(value).decode().partition(" ")
-            found[NodeId(int(key))] = (peer, redis)
+            if isinstance(key, bytes) and isinstance(value, bytes):
+                peer, _, redis = value.decode().partition(" ")
+                found[NodeId(int(key))] = (peer, redis)
         return found
 
     async def set_member(self, node: NodeId, peer: str, redis: str) -> None:
@@ -414,7 +429,7 @@ class Replica:
             "frames_dropped": node.links.dropped_count,
             "peers_refused": node.links.refused_count,
             "malformed": group.host.malformed_count,
-            "keys": sum(self.state.key_counts()),
+            "keys": sum(self.state.key_counts()[:DATABASE_COUNT]),
         }
         leader = group.leader
         return NodeInfo(

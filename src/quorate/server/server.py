@@ -63,8 +63,26 @@ class Server:
             )
             self.redis_address = await self._resp.start(parse_address(listen.redis, "listen.redis"), self._door_tls)
         if listen.http:
-            self._http = HttpServer(self.env, self.node)
+            self._http = HttpServer(self.env, self.node.info, numbers=self._numbers)
             self.http_address = await self._http.start(parse_address(listen.http, "listen.http"))
+
+    def _numbers(self) -> dict[str, int | float]:
+        node, resp = self.node, self._resp
+        found: dict[str, int | float] = {
+            "link_sent_bytes": node.links.sent_bytes,
+            "link_received_bytes": node.links.received_bytes,
+            "log_blocks": node.wal.block_count,
+            "log_bytes": node.wal.log_bytes,
+        }
+        if resp is not None:
+            found |= {
+                "clients": len(resp.connections),
+                "commands": resp.command_count,
+                "command_errors": resp.error_count,
+                "client_received_bytes": resp.received_bytes,
+                "client_sent_bytes": resp.sent_bytes,
+            }
+        return found
 
     async def stop(self) -> None:
         """Close the doors, answer what waits, close the node."""
@@ -72,5 +90,6 @@ class Server:
             await self._http.stop()
         if self._resp is not None:
             await self._resp.stop()
+        await self.node.checkpoint_quietly()
         await self.node.stop()
         self.on_stopped()

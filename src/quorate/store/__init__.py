@@ -11,9 +11,10 @@ from quorate.store import sets as _sets
 from quorate.store import sorted_algebra as _sorted_algebra
 from quorate.store import sorted_ranges as _sorted_ranges
 from quorate.store import sorted_sets as _sorted_sets
+from quorate.store import sorting as _sorting
 from quorate.store import strings as _strings
 from quorate.store.backend import Backend, Caller, LocalBackend, NodeInfo, PeerInfo
-from quorate.store.base import Base, MemoryBase
+from quorate.store.base import MemoryBase
 from quorate.store.command import BATCHES, COMMANDS, Batch, Command, CommandSpec, find, keys_of
 from quorate.store.glob import Glob
 from quorate.store.limits import Limits
@@ -35,7 +36,7 @@ from quorate.store.reply import (
     unknown_command,
     wrong_arity,
 )
-from quorate.store.transactions import Watch, transaction
+from quorate.store.transactions import Watch, transaction, transaction_keys
 
 _DATA_TYPES = (
     _bits,
@@ -48,6 +49,7 @@ _DATA_TYPES = (
     _sorted_algebra,
     _sorted_ranges,
     _sorted_sets,
+    _sorting,
     _strings,
 )
 
@@ -60,7 +62,6 @@ __all__ = [
     "PONG",
     "QUEUED",
     "Backend",
-    "Base",
     "Batch",
     "Caller",
     "Change",
@@ -85,6 +86,7 @@ __all__ = [
     "format_double",
     "keys_of",
     "transaction",
+    "transaction_keys",
     "unknown_command",
     "wrong_arity",
 ]

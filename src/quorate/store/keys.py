@@ -205,7 +205,8 @@ def flushall(space: Space, args: list[bytes]) -> Reply:
     """FLUSHALL [ASYNC | SYNC]."""
     _check_flush(args)
     for other in space.store.spaces:
-        _flush(other)
+        if other.db != space.store.limits.system_database:
+            _flush(other)
     return OK
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from quorate.kernel import Codec, Malformed
-from quorate.store.command import Command, command
+from quorate.store.command import Command, command, find, keys_of
 from quorate.store.parse import integer, syntax_error
 from quorate.store.reply import NIL_ARRAY, CommandError, Reply
 from quorate.store.shapes import ALL, ONE
@@ -47,6 +47,20 @@ def transaction(db: int, watches: Sequence[tuple[int, bytes, int]], commands: Se
     """
     body = _Transaction([Watch(*watch) for watch in watches], list(commands))
     return Command(db, [b"QUORATE.EXEC", _TRANSACTIONS.encode(body)])
+
+
+def transaction_keys(command: Command) -> list[bytes]:
+    """Return all keys that a transaction watches or touches; empty for one that cannot be decoded."""
+    try:
+        body = _TRANSACTIONS.decode(command.args[1])
+    except (Malformed, IndexError):
+        return []
+    keys = [watch.key for watch in body.watches]
+    for inner in body.commands:
+        spec = find(inner.args[0]) if inner.args else None
+        if spec is not None:
+            keys.extend(keys_of(spec, inner.args))
+    return keys
 
 
 def version_of(space: Space, key: bytes) -> int:

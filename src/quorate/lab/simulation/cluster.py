@@ -1,12 +1,10 @@
 """The shipped server on simulated machines: the same code as in production, another Env."""
 
-import asyncio
 from typing import Any
 
 from quorate.client import Connection
 from quorate.env import Address, Env
 from quorate.kernel import GroupId, NodeId
-from quorate.kernel.errors import Conflict, DefiniteError, OperationError, QuorateError
 from quorate.server import Config, Limits, Listen, Replica, Server, Storage, Timing
 from quorate.sim import Host, World
 from quorate.storage import DiskBase
@@ -119,10 +117,7 @@ class SimClient:
         found, version = await self._ask(b"QUORATE.GET", key.encode())
         if found is None or int(found) != expected:
             return False
-        try:
-            await self._ask(b"QUORATE.PUT", key.encode(), str(value).encode(), b"VERSION", str(version).encode())
-        except Conflict:
-            raise
+        await self._ask(b"QUORATE.PUT", key.encode(), str(value).encode(), b"VERSION", str(version).encode())
         return True
 
     async def increment(self, key: str) -> int:
@@ -135,6 +130,3 @@ class SimClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-ERRORS = (DefiniteError, OperationError, QuorateError, asyncio.TimeoutError)
