@@ -1,6 +1,6 @@
 """Change of members by joint consensus (§6, thesis §4.3) and of the leader on request (thesis §3.10)."""
 
-from quorate.kernel import CancelTimer, LogIndex, NodeId, Send, SetTimer, marks
+from quorate.kernel import LogIndex, NodeId, Send, SetTimer, marks
 from quorate.protocols.raft.calls import Reconfigure, TransferLeadership
 from quorate.protocols.raft.entries import CONFIGURATION, CONFIGURATIONS, Configuration
 from quorate.protocols.raft.leading import Leading
@@ -109,9 +109,3 @@ class Membership(Leading):
             # Eager: a refusal is about what did not happen in time.
             self._answer(Refused(role.transfer.token, self.node, "transfer timed out"))
             role.transfer = None
-
-    def _abandon_transfer(self, role: Leader) -> None:
-        """End a transfer to a node that is no voter any more."""
-        if role.transfer is not None and not self.configuration.is_voter(role.transfer.to):
-            self._emit(CancelTimer(TRANSFER))
-            self._on_transfer_timeout(role)
