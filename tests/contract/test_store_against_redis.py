@@ -407,6 +407,34 @@ def sorted_sets(rng: random.Random, one: Choose) -> list[bytes]:
     )
 
 
+def sorting(rng: random.Random, one: Choose) -> list[bytes]:
+    key, other = one(KEYS), one(KEYS)
+    options = rng.choice(
+        [
+            [], [b"DESC"], [b"ALPHA"], [b"ALPHA", b"DESC"], [b"LIMIT", one(SMALL), one(SMALL)], [b"BY", b"w_*"],
+            [b"BY", b"w_*", b"DESC"], [b"BY", b"h_*->f"], [b"GET", b"w_*"], [b"GET", b"#", b"GET", b"h_*->f"],
+            [b"STORE", other], [b"GET", b"w_*", b"STORE", other], [b"LIMIT", b"1"], [b"bad"], [b"GET", b"fixed"],
+        ]
+    )  # fmt: skip
+    return rng.choice(
+        [
+            [b"SORT", key, *options],
+            [b"SORT", key, *options, *rng.choice([[b"LIMIT", b"0", b"2"], [b"ASC"]])],
+            [b"SORT_RO", key, *options],
+            [b"RPUSH", b"a", *rng.choices([b"3", b"1", b"2", b"10"], k=2)],
+            [b"RPUSH", b"c", *rng.choices([b"3", b"1", b"x"], k=2)],
+            [b"SADD", b"b", *rng.choices([b"3", b"1", b"2", b"10"], k=2)],
+            [b"ZADD", b"d", b"1", b"3", b"2", b"1", b"3", one([b"2", b"x"])],
+            [b"MSET", b"w_1", b"5", b"w_2", b"4", b"w_3", one([b"3", b"z"])],
+            [b"HSET", b"h_1", b"f", one([b"7", b"0"])],
+            [b"SORT", one([b"a", b"d"]), b"BY", b"nosort", *rng.choice([[], [b"LIMIT", b"1", b"2"], [b"GET", b"#"]])],
+            [b"SORT", b"d", b"BY", b"nosort", b"DESC"],
+            [b"LRANGE", key, b"0", b"-1"],
+            [b"DEL", key],
+        ]
+    )
+
+
 def mixed(rng: random.Random, one: Choose) -> list[bytes]:
     made = rng.choice([strings, keys, hashes, sets, lists, sorted_sets])(rng, one)
     if rng.random() < 0.05:
@@ -417,7 +445,7 @@ def mixed(rng: random.Random, one: Choose) -> list[bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize(
-    "make", [strings, keys, hashes, sets, lists, sorted_sets, mixed], ids=lambda make: make.__name__
+    "make", [strings, keys, hashes, sets, lists, sorted_sets, sorting, mixed], ids=lambda make: make.__name__
 )
 def test_the_same_commands_get_the_same_replies(
     redis: Path, make: Callable[[random.Random, Choose], list[bytes]], protocol: int

@@ -74,7 +74,7 @@ def renamenx(space: Space, args: list[bytes]) -> Reply:
 
 def _other_space(space: Space, text: bytes) -> Space:
     db = integer(text)
-    if not 0 <= db < len(space.store.spaces):
+    if not 0 <= db < len(space.store.spaces) or db == space.store.limits.system_database:
         raise CommandError("ERR", "DB index is out of range")
     return space.store.spaces[db]
 

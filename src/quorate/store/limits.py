@@ -9,7 +9,8 @@ class Limits:
 
     # Numbered databases, 0 to this less one.
     database_count: int = 16
-    # The one in which the cluster keeps what it must agree on about itself: FLUSHALL leaves it alone. None: there is none.
+    # The one in which the cluster keeps what it must agree on about itself: FLUSHALL leaves it alone, COPY and MOVE do
+    # not reach it. None: there is none.
     system_database: int | None = None
     # Bytes of a key. State at rest is an ordered tree whose keys are bounded (LMDB: 511, prefixes included).
     key_bytes_max: int = 480

@@ -7,12 +7,11 @@ Source      Schneider 1990 (state machine approach); reply wording as Redis 7.0 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from quorate.kernel import LogIndex
-from quorate.store.base import Base
 from quorate.store.cache import Cache
 from quorate.store.chance import Stream
 from quorate.store.checkpoint import read_checkpoint, write_checkpoint
@@ -23,6 +22,9 @@ from quorate.store.ordered import Cursors
 from quorate.store.reply import NEEDS_LOG, CommandError, NeedsLog, Reply, ReplyError, unknown_command
 from quorate.store.sessions import Sessions
 from quorate.store.space import NeedsLogError, Space
+
+if TYPE_CHECKING:
+    from quorate.storage import Base
 
 ChangeKind = Literal["put", "delete", "expire"]
 
@@ -47,7 +49,7 @@ class KeyValueStore:
         [SimpleString(text='OK'), b'v']
     """
 
-    def __init__(self, base: Base, limits: Limits | None = None) -> None:
+    def __init__(self, base: "Base", limits: Limits | None = None) -> None:
         """Take over what lies at rest, if anything does.
 
         Args:
@@ -64,7 +66,7 @@ class KeyValueStore:
         self._query_draw_count = 0
         self._begin(base)
 
-    def _begin(self, base: Base) -> None:
+    def _begin(self, base: "Base") -> None:
         self.base = base
         self.applied_index = LogIndex(0)
         # Term of the entry at `applied_index`; the host keeps it current.
@@ -184,7 +186,7 @@ class KeyValueStore:
         """
         return await write_checkpoint(self)
 
-    def reload(self, base: Base | None = None) -> None:
+    def reload(self, base: "Base | None" = None) -> None:
         """Forget everything and take over what lies at rest, as after a snapshot replaced it.
 
         Args:

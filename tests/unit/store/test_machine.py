@@ -17,6 +17,7 @@ from quorate.store import (
     find,
     keys_of,
     transaction,
+    transaction_keys,
 )
 
 
@@ -203,6 +204,24 @@ def test_what_is_too_large_is_refused_whole(drive) -> None:
         assert isinstance(refused, ReplyError) and refused.code == "TOOLARGE", line
     assert driven.store.revision == 3
     assert driven.do("KEYS *") == [b"k", b"l", b"l2"]
+
+
+def test_the_system_database_is_out_of_reach(drive) -> None:
+    """FLUSHALL leaves it alone; COPY and MOVE say that it does not exist."""
+    driven = drive(Limits(database_count=3, system_database=2))
+    driven.do("SET members v", db=2)
+    driven.do("SET k v", db=1)
+    for line in ("COPY k other DB 2", "MOVE k 2"):
+        assert driven.do(line, db=1) == ReplyError("ERR", "DB index is out of range")
+    driven.do("FLUSHALL")
+    assert driven.store.key_counts() == [0, 0, 1]
+
+
+def test_a_transaction_tells_its_keys(driven) -> None:
+    """Those it watches and those it touches; none when it cannot be read."""
+    command = transaction(0, [(0, b"w", 1)], [driven.command("MSET a 1 b 2"), driven.command("NOSUCH x")])
+    assert transaction_keys(command) == [b"w", b"a", b"b"]
+    assert transaction_keys(Command(0, [b"QUORATE.EXEC", b"garbage"])) == transaction_keys(Command(0, [])) == []
 
 
 def test_the_hook_hears_of_every_change(driven) -> None:
