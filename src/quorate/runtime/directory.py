@@ -38,7 +38,7 @@ def lock_directory(directory: Path, *, node: NodeId, cluster: str) -> DirectoryL
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
-            raise ForeignData(f"{directory} is in use by another process") from cause
+            raise ForeignData(f"{directory} is in use by another process; stop that one first") from cause
         mine = {"format": FORMAT_VERSION, "cluster": cluster, "node": node}
         path = directory / IDENTITY
         found = read_identity(directory)
@@ -49,6 +49,7 @@ def lock_directory(directory: Path, *, node: NodeId, cluster: str) -> DirectoryL
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
+            _sync_directory(directory)
         elif found != mine:
             raise ForeignData(
                 f"{directory} belongs to node {found.get('node')} of cluster {found.get('cluster')!r} "
@@ -58,6 +59,14 @@ def lock_directory(directory: Path, *, node: NodeId, cluster: str) -> DirectoryL
         os.close(descriptor)
         raise
     return DirectoryLock(descriptor)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_identity(directory: Path) -> dict[str, object] | None:

@@ -97,10 +97,10 @@ class RealDisk:
         """Open for reading and writing."""
         path = self._path(name)
         flags = os.O_RDWR | os.O_CLOEXEC
-        if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flags |= os.O_CREAT
         try:
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                flags |= os.O_CREAT
             descriptor = os.open(path, flags, 0o644)
         except FileNotFoundError:
             raise
@@ -115,24 +115,36 @@ class RealDisk:
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name."""
-        target = self._path(new)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._path(old).replace(target)
+        source, target = self._path(old), self._path(new)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        except FileNotFoundError:
+            raise
+        except OSError as cause:
+            raise _translate(cause, str(source)) from cause
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        self._path(name).unlink()
+        path = self._path(name)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            raise
+        except OSError as cause:
+            raise _translate(cause, str(path)) from cause
 
     def sync_names(self) -> None:
         """Sync the directory and all below it."""
-        for path in (self.directory, *(p for p in self.directory.rglob("*") if p.is_dir())):
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for path, _directories, _files in os.walk(self.directory):
             try:
-                os.fsync(descriptor)
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
             except OSError as cause:
                 raise SyncFailed(f"{path}: sync failed: {cause.strerror}") from cause
-            finally:
-                os.close(descriptor)
 
     def free_bytes(self) -> int:
         """Return what an unprivileged process may still write."""

@@ -52,12 +52,21 @@ class RealNetwork:
 
     async def listen(self, address: Address, receiver: Callable[[Address, bytes], None]) -> Endpoint:
         """Open a socket; raise OSError that names the address."""
+        loop = asyncio.get_running_loop()
+        # Bound here and not by the loop: uvloop leaves its transport open when the address is in use.
         try:
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: _Datagrams(receiver), local_addr=(address.host, address.port)
-            )
+            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+            family, kind, protocol, _name, place = found[0]
+            bound = socket.socket(family, kind, protocol)
+            try:
+                bound.settimeout(0)
+                bound.bind(place)
+            except OSError:
+                bound.close()
+                raise
         except OSError as cause:
             raise _named(cause, address) from cause
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(receiver), sock=bound)
         return RealEndpoint(transport)
 
 
