@@ -90,5 +90,5 @@ def _parse_steps(raw: Iterable[object], write: str, operation: Operation, *, is_
             if frozen is not None:
                 raise BadHistory(f"a read of a list answers with a list: {operation}")
             frozen = ()
-        steps.append((f, freeze(key), frozen))
+        steps.append((f, key if type(key) is str else freeze(key), frozen))
     return tuple(steps)

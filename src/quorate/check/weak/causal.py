@@ -1,0 +1,223 @@
+"""Causal consistency in its three published forms, for registers whose written values differ.
+
+Causal order is (session order ∪ reads-from)⁺. CC: no read misses a write that is causally between what it saw and
+itself. CCv: moreover all sessions could agree on one order of conflicting writes. CM: moreover each session, alone, can
+be explained by one order of all writes. CCv and CM do not imply each other.
+
+Source: Bouajjani, Enea, Guerraoui & Hamza 2017, "On verifying causal consistency" (bad patterns).
+"""
+
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable
+from itertools import pairwise
+from typing import Final, Literal
+
+from quorate.check.finding import BUDGET_DEFAULT, Finding
+from quorate.check.history import History, Operation
+from quorate.check.weak.memory import (
+    INITIAL,
+    Memory,
+    NotDistinct,
+    acyclic_order,
+    find_cycle,
+    held,
+    read_memory,
+    refuted,
+    undecided,
+)
+
+CausalModel = Literal["causal", "causal-convergence", "causal-memory"]
+CAUSAL_MODELS: Final[tuple[CausalModel, ...]] = ("causal", "causal-convergence", "causal-memory")
+
+
+def check_causal(
+    history: History | Iterable[Operation], model: CausalModel = "causal", *, budget: int = BUDGET_DEFAULT
+) -> Finding:
+    """Say whether a history of registers is causally consistent.
+
+    Args:
+        history: reads and writes; every value is written to a key once.
+        model: `causal` (CC), `causal-convergence` (CCv) or `causal-memory` (CM).
+        budget: for causal memory, pairs of operations to look at in all.
+
+    Complexity: O(n × sessions × log n) for CC and CCv; O(n³) at worst for CM.
+    """
+    try:
+        memory = read_memory(history)
+    except NotDistinct as why:
+        return undecided(model, str(why))
+    if memory.thin_air is not None:
+        return refuted(model, "a value was read that nobody wrote.", memory.operations[memory.thin_air])
+    causes = _Causes(memory)
+    problem = causes.judge(model)
+    if problem is None and model == "causal-memory":
+        found = _judge_memory(memory, causes, budget)
+        if isinstance(found, int):
+            return undecided(model, f"the budget of {budget} steps did not suffice", found)
+        problem = found
+    return held(model, memory) if problem is None else refuted(model, problem[0], *problem[1])
+
+
+_Problem = tuple[str, list[Operation]]
+
+
+class _Causes:
+    """Causal order as clocks: how many operations of each session come before an operation, itself included."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.places = memory.place_in_session()
+        self.edges: list[dict[int, None]] = [{} for _ in memory.operations]
+        for session in memory.sessions:
+            for earlier, later in pairwise(session):
+                self.edges[earlier][later] = None
+        for number, source in enumerate(memory.source):
+            if source not in {INITIAL, number}:
+                self.edges[source][number] = None
+        self.clocks: list[list[int]] = []
+        # (session, key) → numbers of its writes, and their places in the session.
+        self.writes: dict[tuple[int, Hashable], tuple[list[int], list[int]]] = {}
+        self.writing_sessions: dict[Hashable, dict[int, None]] = {}
+        for session_number, session in enumerate(memory.sessions):
+            for place, number in enumerate(session):
+                if memory.is_write[number]:
+                    row = self.writes.setdefault((session_number, memory.keys[number]), ([], []))
+                    row[0].append(number)
+                    row[1].append(place)
+                    self.writing_sessions.setdefault(memory.keys[number], {})[session_number] = None
+
+    def judge(self, model: CausalModel) -> _Problem | None:
+        memory = self.memory
+        order = acyclic_order(self.edges)
+        if order is None:
+            cycle = find_cycle(self.edges)
+            return "operations cause each other in a circle.", [memory.operations[number] for number in cycle]
+        self._tick(order)
+        conflicts: list[dict[int, None]] = [dict(row) for row in self.edges]
+        reasons: dict[tuple[int, int], int] = {}
+        for number, source in enumerate(memory.source):
+            if memory.is_write[number]:
+                continue
+            for write in self.latest_writes_before(number):
+                if write == source:
+                    continue
+                if source == INITIAL or self.is_before(source, write):
+                    return (
+                        f"{memory.operations[number]}, though a newer value had been written in its causal past.",
+                        self._named(number, write, source),
+                    )
+                conflicts[write][source] = None
+                reasons.setdefault((write, source), number)
+        if model == "causal-convergence" and acyclic_order(conflicts) is None:
+            sentence = "no order of the conflicting writes suits all sessions: each of these would come before itself."
+            return sentence, _with_reasons(memory, find_cycle(conflicts), reasons)
+        return None
+
+    def latest_writes_before(self, number: int) -> Iterable[int]:
+        """Yield, for each session, its last write to the same key that is causally before an operation."""
+        clock, key = self.clocks[number], self.memory.keys[number]
+        for session in self.writing_sessions.get(key, ()):
+            writes, places = self.writes[session, key]
+            count = bisect_right(places, clock[session] - 1)
+            if count and writes[count - 1] != number:
+                yield writes[count - 1]
+
+    def is_before(self, one: int, other: int) -> bool:
+        """Say whether one operation is causally before another."""
+        session, place = self.places[one]
+        return one != other and place < self.clocks[other][session]
+
+    def _tick(self, order: list[int]) -> None:
+        memory = self.memory
+        self.clocks = [[] for _ in memory.operations]
+        zero = [0] * len(memory.sessions)
+        for number in order:
+            session, place = self.places[number]
+            before = self.clocks[memory.sessions[session][place - 1]] if place else zero
+            source = memory.source[number]
+            if source in {INITIAL, number}:
+                clock = before[:]
+            else:
+                clock = [max(b, a) for a, b in zip(before, self.clocks[source], strict=True)]
+            clock[session] = place + 1
+            self.clocks[number] = clock
+
+    def _named(self, *numbers: int) -> list[Operation]:
+        return [self.memory.operations[number] for number in numbers if number != INITIAL]
+
+
+def _judge_memory(memory: Memory, causes: _Causes, budget: int) -> _Problem | int | None:
+    """Look for a session whose reads no one order of the writes explains; return the steps when the budget is spent."""
+    spent = 0
+    for session in memory.sessions:
+        reads = [number for number in session if not memory.is_write[number]]
+        if not reads:
+            continue
+        # The past of the session's last operation, and the edges that its reads demand one after another.
+        clock = causes.clocks[session[-1]]
+        past = [n for n, (s, place) in enumerate(causes.places) if place < clock[s]]
+        edges: list[dict[int, None]] = [{} for _ in memory.operations]
+        for number in past:
+            edges[number] = dict(causes.edges[number])
+        inside = dict.fromkeys(past)
+        reasons: dict[tuple[int, int], int] = {}
+        while True:
+            spent += len(past)
+            if spent > budget:
+                return spent
+            before = _ancestors(edges, past, inside)
+            if before is None:
+                chain = [{t: None for t in row if t in inside} for row in edges]
+                name = memory.operations[session[0]].process
+                sentence = f"no one order of all writes explains what process {name} read."
+                return sentence, _with_reasons(memory, find_cycle(chain), reasons)
+            is_new = False
+            for read in reads:
+                source, key = memory.source[read], memory.keys[read]
+                for write in past:
+                    if (
+                        memory.is_write[write]
+                        and memory.keys[write] == key
+                        and write != source
+                        and before[read] >> write & 1
+                    ):
+                        if source == INITIAL:
+                            sentence = f"{memory.operations[read]}, though a write to it must come before."
+                            return sentence, [memory.operations[read], memory.operations[write]]
+                        if source not in edges[write]:
+                            edges[write][source] = None
+                            reasons.setdefault((write, source), read)
+                            is_new = True
+            if not is_new:
+                break
+    return None
+
+
+def _ancestors(edges: list[dict[int, None]], past: list[int], inside: dict[int, None]) -> dict[int, int] | None:
+    """Return for each operation the bits of all before it, or None if there is a cycle."""
+    incoming = dict.fromkeys(past, 0)
+    for number in past:
+        for target in edges[number]:
+            if target in inside:
+                incoming[target] += 1
+    order = [number for number in past if not incoming[number]]
+    before = dict.fromkeys(past, 0)
+    for number in order:
+        bits = before[number] | 1 << number
+        for target in edges[number]:
+            if target in inside:
+                before[target] |= bits
+                incoming[target] -= 1
+                if not incoming[target]:
+                    order.append(target)
+    return before if len(order) == len(past) else None
+
+
+def _with_reasons(memory: Memory, cycle: list[int], reasons: dict[tuple[int, int], int]) -> list[Operation]:
+    """Return the operations of a cycle and the reads that demand its edges."""
+    chosen = dict.fromkeys(cycle)
+    for place, number in enumerate(cycle):
+        read = reasons.get((number, cycle[(place + 1) % len(cycle)]))
+        if read is not None:
+            chosen[read] = None
+    return [memory.operations[number] for number in chosen]
