@@ -3,7 +3,7 @@
 from quorate.storage.base import Base, Changes, Restorer, Snapshot
 from quorate.storage.chunks import ChunkReader, chunks_of, split_chunks
 from quorate.storage.diskbase import DiskBase
-from quorate.storage.inspect import BaseReport, LogReport, inspect_image, inspect_lmdb, inspect_log
+from quorate.storage.doctor import BaseReport, LogReport, inspect, inspect_image, inspect_lmdb, inspect_log
 from quorate.storage.lmdbbase import LMDBBase
 from quorate.storage.scan import Cut, Segment
 from quorate.storage.volatile import MemoryDisk
@@ -25,6 +25,7 @@ __all__ = [
     "Snapshot",
     "WriteAheadLog",
     "chunks_of",
+    "inspect",
     "inspect_image",
     "inspect_lmdb",
     "inspect_log",

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from quorate.kernel import GroupId, NodeId
-from quorate.storage import DiskBase, LMDBBase, MemoryDisk, WriteAheadLog, inspect_image, inspect_lmdb, inspect_log
+from quorate.kernel.errors import Corrupt
+from quorate.storage import (
+    DiskBase,
+    LMDBBase,
+    MemoryDisk,
+    WriteAheadLog,
+    inspect,
+    inspect_image,
+    inspect_lmdb,
+    inspect_log,
+)
 
 FIRST = "log/0000000000000001.wal"
 
@@ -26,7 +36,9 @@ def test_a_sound_log_is_described() -> None:
     report = inspect_log(disk)
     assert report.is_sound
     assert (report.node, report.cluster, report.cut) == (3, "c", None)
-    assert report.record_counts == {GroupId(1): 3, GroupId(2): 3}
+    assert {group: len(records) for group, records in report.groups.items()} == {GroupId(1): 3, GroupId(2): 3}
+    assert (report.segment_count, report.record_count) == (3, 6)
+    assert inspect(disk) == report
     assert [segment.last_ordinal for segment in report.segments] == [2, 4, 6]
     assert inspect_log(MemoryDisk()).is_sound
 
@@ -50,6 +62,8 @@ def test_damage_is_named_and_the_rest_is_still_read() -> None:
     assert not report.is_sound
     assert FIRST in report.problems[0]
     assert len(report.segments) == 2
+    with pytest.raises(Corrupt, match=FIRST):
+        inspect(disk)
 
 
 def test_images_are_checked() -> None:

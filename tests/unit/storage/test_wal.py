@@ -317,3 +317,23 @@ def test_what_is_recovered_is_durable_even_if_it_was_only_in_memory() -> None:
         assert len((await opened(disk)).recovered(A)) == 1
 
     asyncio.run(main())
+
+
+def test_a_release_waits_until_what_was_appended_before_it_is_stable() -> None:
+    """The promises that replace the released frames may still be in the buffer when an older sync ends."""
+
+    async def main() -> None:
+        wal = await opened(MemoryDisk(sync_turn_count=5), segment_bytes_max=600)
+        for _ in range(4):
+            write(wal, A, b"a" * 400)
+        seen: list[tuple[int, int]] = []
+        wal.on_stable = lambda ordinal: seen.append((ordinal, wal.segment_count))
+        write(wal, A, b"a" * 5_000)
+        count = wal.segment_count
+        under_way, promised = wal.last_ordinal, wal.append(A, [b"promise"])
+        wal.release(A, promised)
+        await wal.close()
+        assert seen[0] == (under_way, count)
+        assert seen[1] == (promised, 1)
+
+    asyncio.run(main())

@@ -8,7 +8,7 @@ import lmdb
 
 from quorate.env import Disk
 from quorate.kernel import GroupId, NodeId
-from quorate.kernel.errors import QuorateError
+from quorate.kernel.errors import Corrupt, QuorateError
 from quorate.storage.blocks import FORMAT_VERSION
 from quorate.storage.chunks import ChunkReader, split_chunks
 from quorate.storage.scan import (
@@ -31,8 +31,8 @@ class LogReport:
     # Whose log it is, as the segments say; None where there are none.
     node: NodeId | None
     cluster: str | None
-    # How many records each group has.
-    record_counts: dict[GroupId, int]
+    # (ordinal, record) of each group, in order.
+    groups: dict[GroupId, list[tuple[int, bytes]]]
     # What the next start will cut off; that is no damage.
     cut: Cut | None
     # One sentence each; empty: sound.
@@ -43,15 +43,42 @@ class LogReport:
         """Whether a node would start on it."""
         return not self.problems
 
+    @property
+    def segment_count(self) -> int:
+        """How many segments could be read."""
+        return len(self.segments)
+
+    @property
+    def record_count(self) -> int:
+        """How many records there are."""
+        return sum(segment.record_count for segment in self.segments)
+
+    @property
+    def log_bytes(self) -> int:
+        """How large all segments are together, without what will be cut."""
+        return sum(segment.end_offset for segment in self.segments)
+
+
+def inspect(disk: Disk) -> LogReport:
+    """Read the whole log of a directory without changing anything.
+
+    Raises:
+        Corrupt: a node would not start on it; the sentence is the first of the problems.
+    """
+    report = inspect_log(disk)
+    if report.problems:
+        raise Corrupt(report.problems[0])
+    return report
+
 
 def inspect_log(disk: Disk) -> LogReport:
     """Read the whole log of a directory and say what is in it; changes nothing and stops at nothing.
 
-    Complexity: O(bytes of the log); one segment in memory at a time.
+    Complexity: O(bytes of the log), in time and memory.
     """
     segments: list[Segment] = []
     problems: list[str] = []
-    counts: dict[GroupId, int] = {}
+    groups: dict[GroupId, list[tuple[int, bytes]]] = {}
     owner: tuple[NodeId, str] | None = None
     names = segment_names(disk)
     for place, (number, name) in enumerate(names):
@@ -78,14 +105,15 @@ def inspect_log(disk: Disk) -> LogReport:
         segments.append(segment)
         for _offset, frames in blocks:
             for frame in frames:
-                counts[frame.group] = counts.get(frame.group, 0) + len(frame.records)
+                records = groups.setdefault(frame.group, [])
+                records.extend((frame.ordinal, record) for record in frame.records)
     if not problems:
         _try(lambda: check_chain(segments), problems)
     return LogReport(
         segments=tuple(segments),
         node=owner[0] if owner else None,
         cluster=owner[1] if owner else None,
-        record_counts=dict(sorted(counts.items())),
+        groups=dict(sorted(groups.items())),
         cut=segments[-1].cut if segments else None,
         problems=tuple(problems),
     )
