@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -38,6 +39,8 @@ FORMAT = b"1"
 MAP_BYTES_MAX = 1 << 40
 MAP_BYTES_MIN = 1 << 28
 PREFIX_BYTES = 480
+# With less than this free, a write that was cut short is a full disk and not a broken one.
+FULL_BYTES = 16 << 20
 # How many changes go to the worker thread at once.
 SLICE_COUNT = 1_000
 # A restore commits after so many bytes.
@@ -76,7 +79,10 @@ def _translate(path: Path, cause: Exception) -> QuorateError:
         return DiskFull(f"{path}: no space left for the state ({cause})")
     if isinstance(cause, lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.InvalidError | lmdb.PanicError):
         return Corrupt(f"{path / 'data.mdb'}: {cause}. Remove the node's data and let its peers send it everything.")
-    if number == errno.EIO:
+    if number == errno.EIO or "Input/output error" in str(cause):
+        # LMDB says so too when the disk takes only a part of a write; nothing has been committed then.
+        if shutil.disk_usage(path).free < FULL_BYTES:
+            return DiskFull(f"{path}: no space left for the state")
         return SyncFailed(f"{path}: {cause}")
     return DiskError(f"{path}: {cause}")
 
