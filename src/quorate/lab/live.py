@@ -17,7 +17,7 @@ from quorate.lab.nemesis import Nemesis
 from quorate.lab.options import TrialOptions
 from quorate.lab.recorder import Recorder
 from quorate.lab.statistics import availability, throughput
-from quorate.lab.strip import bars
+from quorate.lab.strip import bars, spans_line
 from quorate.lab.systems import Leadership
 
 _REFRESH_INTERVAL_S = 0.25
@@ -100,5 +100,8 @@ class Display:
         node = "nobody" if leadership.node is None else f"node {leadership.node}"
         table.add_row("leader", f"{node}, term {leadership.term}, {len(leadership.answered)} nodes answer")
         table.add_row("availability", Text(bars(availability(recorder.calls, end_ns=now_ns + 1)), style="cyan"))
+        marks = [(s.start_ns, s.end_ns or now_ns, chr(ord("a") + n % 26)) for n, s in enumerate(self._nemesis.spans)]
+        line = spans_line(marks, step_ns=SECOND, width=now_ns // SECOND + 1)
+        table.add_row("faults", Text(line, style="red"))
         progress = ProgressBar(total=total_s, completed=min(now_ns / SECOND, total_s))
         return Panel(Group(table, progress), title=f"quorate trial: {self._nemesis.system_name}", border_style="cyan")

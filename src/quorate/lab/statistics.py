@@ -21,7 +21,7 @@ class Latencies(msgspec.Struct, frozen=True):
 
 
 class Outage(msgspec.Struct, frozen=True):
-    """The longest time without an acknowledged update, of those that began between one fault and the next."""
+    """The longest time without an acknowledged update that a fault caused: see `outages`."""
 
     fault: str
     detail: str
@@ -93,19 +93,26 @@ def throughput(calls: Sequence[Call], *, end_ns: int, step_ns: int = SECOND) -> 
 
 
 def outages(calls: Sequence[Call], spans: Sequence[FaultSpan], *, end_ns: int) -> list[Outage]:
-    """Return the time without service after each fault: see `Outage`.
+    """Return the longest time without service after each fault, until the next begins or service is back.
 
     Reads are left out, because a part that is cut off may answer them and still be of no use.
-    Complexity: O(n log n + f log n), f faults.
+    Complexity: O(n log n), n calls.
     """
     acknowledged = sorted(call.complete_ns for call in calls if call.outcome == "ok" and call.is_update)
     found: list[Outage] = []
     for place, span in enumerate(spans):
         until = spans[place + 1].start_ns if place + 1 < len(spans) else end_ns
-        first, behind = bisect_left(acknowledged, span.start_ns), bisect_left(acknowledged, until)
-        # The acknowledgement that ends the last gap may come after the next fault has begun.
-        ends = acknowledged[first : behind + 1]
-        edges = [span.start_ns, *ends] if behind < len(acknowledged) else [span.start_ns, *ends, end_ns]
+        inside = acknowledged[bisect_left(acknowledged, span.start_ns) : bisect_left(acknowledged, until)]
+        after = acknowledged[bisect_left(acknowledged, until) :][:1]
+        # Service that had not come back when the next fault began is this fault's; what broke after it was healed and
+        # served again is the next one's.
+        is_ours = not inside or inside[-1] < (span.end_ns or until)
+        edges = [span.start_ns, *inside, *((after or [end_ns]) if is_ours else [until])]
         gap, number = max((later - earlier, number) for number, (earlier, later) in enumerate(pairwise(edges)))
-        found.append(Outage(span.name, span.detail, span.start_ns, span.end_ns, gap, number < len(ends)))
+        found.append(Outage(span.name, span.detail, span.start_ns, span.end_ns, gap, _recovered(number, inside, after)))
     return found
+
+
+def _recovered(number: int, inside: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether the gap with a number, counted from the start of a fault, was ended by an acknowledgement."""
+    return number < len(inside) or bool(after)

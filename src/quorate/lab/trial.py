@@ -136,30 +136,30 @@ class Trial:
             leadership=lambda: self._leadership,
         )
         workers = [self._worker(number) for number in range(self._options.worker_count)]
-        sampling = asyncio.get_running_loop().create_task(self._sample())
+        tasks = [asyncio.get_running_loop().create_task(self._sample())]
         display = Display(self._console, self._options, self._recorder, self._nemesis, lambda: self._leadership)
         try:
             with display:
-                await self._load(workers, self._nemesis, display)
+                refreshing = asyncio.get_running_loop().create_task(display.keep_fresh())
+                tasks.append(refreshing)
+                await self._load(workers, self._nemesis)
                 display.phase = "healed; waiting until it serves"
                 await self._finish(workers, display)
         finally:
-            sampling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sampling
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for worker in workers:
                 await worker.close()
 
-    async def _load(self, workers: list[Worker], nemesis: Nemesis, display: Display) -> None:
+    async def _load(self, workers: list[Worker], nemesis: Nemesis) -> None:
         cpu_s, server_cpu_s = _own_cpu_s(), _cpu_s_of(self._system)
         bucket = Bucket(rate=self._options.rate_per_second, burst=self._options.rate_per_second / 20)
         stop_at_ns = self._options.duration
         async with asyncio.TaskGroup() as group:
             group.create_task(nemesis.run(self._planned))
-            refreshing = group.create_task(display.keep_fresh())
-            load = [group.create_task(worker.run(self._workload, bucket, stop_at_ns)) for worker in workers]
-            await asyncio.gather(*load)
-            refreshing.cancel()
+            for worker in workers:
+                group.create_task(worker.run(self._workload, bucket, stop_at_ns))
         self._load_end_ns = self._recorder.now_ns()
         seconds_passed = self._load_end_ns / SECOND
         self._generator_cpu = (_own_cpu_s() - cpu_s) / seconds_passed

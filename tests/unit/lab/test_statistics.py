@@ -46,6 +46,20 @@ def test_an_outage_is_the_longest_gap_between_acknowledged_updates_from_fault_to
     assert [outage.recovered for outage in found] == [True, False]
 
 
+def test_a_gap_that_the_next_fault_makes_is_not_blamed_on_the_one_before() -> None:
+    spans = [FaultSpan("a", "", 1 * SECOND, 2 * SECOND), FaultSpan("b", "", 3 * SECOND, 4 * SECOND)]
+    times = [1100, *range(1200, 3000, 100), 8000]
+    found = outages([call(at - 1, at) for at in times], spans, end_ns=9 * SECOND)
+    assert [outage.gap_ns // MILLISECOND for outage in found] == [100, 5000]
+
+
+def test_a_gap_that_outlasts_its_fault_goes_on_into_the_next() -> None:
+    spans = [FaultSpan("a", "", 1 * SECOND, 2 * SECOND), FaultSpan("b", "", 3 * SECOND, 4 * SECOND)]
+    found = outages([call(at - 1, at) for at in (1500, 3500, 8800)], spans, end_ns=9 * SECOND)
+    assert [outage.gap_ns // MILLISECOND for outage in found] == [2000, 5300]
+    assert all(outage.recovered for outage in found)
+
+
 def test_reads_do_not_end_an_outage() -> None:
     found = outages([call(1500, 1501, f="read")], [FaultSpan("a", "", SECOND, 2 * SECOND)], end_ns=3 * SECOND)
     assert found[0].gap_ns == 2 * SECOND

@@ -4,7 +4,6 @@ from quorate.lab.systems.base import Client, Leadership, Signal, System
 from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.named import SYSTEM_NAMES, make_system
 from quorate.lab.systems.quorate_system import QuorateSystem
-from quorate.lab.systems.redis_client import RedisClient
 from quorate.lab.systems.redis_system import RedisSystem
 
 __all__ = [
@@ -13,7 +12,6 @@ __all__ = [
     "EtcdSystem",
     "Leadership",
     "QuorateSystem",
-    "RedisClient",
     "RedisSystem",
     "Signal",
     "System",

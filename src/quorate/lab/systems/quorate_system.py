@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorate.env import Address
 from quorate.kernel import NodeId, errors
@@ -13,9 +13,10 @@ from quorate.lab.ports import free_address
 from quorate.lab.proxy import Links
 from quorate.lab.systems.base import SIGNALS, Client, Leadership, Signal
 from quorate.lab.systems.processes import Children
-from quorate.lab.systems.redis_client import RedisClient
+from quorate.lab.systems.redis_door import asker_of, client_of
 
-_ASK_TIMEOUT_S = 0.4
+if TYPE_CHECKING:
+    from quorate.lab.systems.redis_client import RedisClient
 
 
 class QuorateSystem:
@@ -40,7 +41,7 @@ class QuorateSystem:
         self._directory = directory
         peers = {node: free_address() for node in nodes}
         self._doors = {node: free_address() for node in nodes}
-        self._askers = {node: self._asker(node) for node in nodes}
+        self._askers = {node: asker_of(self._doors[node]) for node in nodes}
         for node in nodes:
             routes = {
                 peer: peers[peer] if peer == node else await links.route(node, peer, peers[peer]) for peer in nodes
@@ -80,7 +81,7 @@ class QuorateSystem:
         nodes = list(self._doors)
         node = nodes[process % len(nodes)]
         address = self._doors[node]
-        return RedisClient(lambda: address, timeout_s=self._timeout_s, where=f"node {node}")
+        return client_of(lambda: address, timeout_s=self._timeout_s, where=f"node {node}")
 
     async def close(self) -> None:
         """Kill all nodes."""
@@ -99,10 +100,6 @@ class QuorateSystem:
     def cpu_s(self) -> float:
         """Return the processor time of all nodes so far, seconds."""
         return self._children.cpu_s()
-
-    def _asker(self, node: NodeId) -> RedisClient:
-        address = self._doors[node]
-        return RedisClient(lambda: address, timeout_s=_ASK_TIMEOUT_S, connect_timeout_s=_ASK_TIMEOUT_S)
 
     async def _info(self, node: NodeId) -> dict[str, Any]:
         if self._children.is_paused(node) or not self._children.is_running(node):

@@ -11,7 +11,7 @@ import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorate.env import Address
 from quorate.kernel import NodeId, errors
@@ -19,9 +19,11 @@ from quorate.lab.ports import free_address
 from quorate.lab.proxy import Links
 from quorate.lab.systems.base import SIGNALS, Client, Leadership, Signal
 from quorate.lab.systems.processes import Children
-from quorate.lab.systems.redis_client import RedisClient
+from quorate.lab.systems.redis_door import asker_of, client_of
 
-_ASK_TIMEOUT_S = 0.4
+if TYPE_CHECKING:
+    from quorate.lab.systems.redis_client import RedisClient
+
 # So many askings in a row must agree before a replica is promoted.
 _FAILOVER_AFTER_COUNT = 3
 
@@ -52,7 +54,7 @@ class RedisSystem:
         for node in nodes:
             (directory / f"node-{node}").mkdir(parents=True, exist_ok=True)
             self._addresses[node] = free_address()
-            self._askers[node] = self._asker(node)
+            self._askers[node] = asker_of(self._addresses[node])
         for source in nodes:
             for target in nodes:
                 if source != target:
@@ -93,7 +95,7 @@ class RedisSystem:
     def client(self, process: int) -> Client:
         """Return a client that follows the primary, as clients of a sentinel do."""
         del process  # all write to the same node
-        return RedisClient(lambda: self._addresses[self._primary], timeout_s=self._timeout_s)
+        return client_of(lambda: self._addresses[self._primary], timeout_s=self._timeout_s)
 
     async def close(self) -> None:
         """Kill all servers."""
@@ -112,10 +114,6 @@ class RedisSystem:
     def cpu_s(self) -> float:
         """Return the processor time of all servers so far, seconds."""
         return self._children.cpu_s()
-
-    def _asker(self, node: NodeId) -> RedisClient:
-        address = self._addresses[node]
-        return RedisClient(lambda: address, timeout_s=_ASK_TIMEOUT_S, connect_timeout_s=_ASK_TIMEOUT_S)
 
     async def _info(self, node: NodeId) -> dict[str, Any]:
         if self._children.is_paused(node) or not self._children.is_running(node):
