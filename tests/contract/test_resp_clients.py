@@ -299,15 +299,15 @@ def test_a_client_that_never_reads_holds_up_nobody_and_is_disconnected():
 
 
 def test_a_subscriber_that_never_reads_is_disconnected_above_its_limit():
-    with Door(RespConfig(push_bytes_max=1_000_000, output_pause_bytes=1000)) as door:
-        with redis.Redis(port=door.port) as connected, door.socket() as lazy:
-            lazy.sendall(b"SUBSCRIBE c\r\n")
-            receive(lazy, 10)
-            payload = b"p" * 100_000
-            counts = [connected.publish("c", payload) for _ in range(200)]
-            assert counts[0] == 1
-            assert counts[-1] == 0, "it was disconnected"
-            assert door.server.overrun_count == 1
+    config = RespConfig(push_bytes_max=1_000_000, output_pause_bytes=1000)
+    with Door(config) as door, redis.Redis(port=door.port) as connected, door.socket() as lazy:
+        lazy.sendall(b"SUBSCRIBE c\r\n")
+        receive(lazy, 10)
+        payload = b"p" * 100_000
+        counts = [connected.publish("c", payload) for _ in range(200)]
+        assert counts[0] == 1
+        assert counts[-1] == 0, "it was disconnected"
+        assert door.server.overrun_count == 1
 
 
 def test_a_stopped_door_closes_its_connections():
