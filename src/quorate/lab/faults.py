@@ -130,7 +130,8 @@ def _first_of(pool: Sequence[FaultName]) -> list[FaultName]:
 
 
 def _pool(names: Sequence[str] | None, node_count: int) -> list[FaultName]:
-    chosen = [name for name in FAULT_NAMES if names is None or name in names]
+    chosen: list[FaultName] = [name for name in FAULT_NAMES if names is None or name in names]
     if node_count > 1:
         return chosen
-    return [name for name in chosen if name in {"crash-leader", "pause-leader"}]
+    alone: list[FaultName] = ["crash-leader", "pause-leader"]
+    return [name for name in alone if name in chosen]

@@ -258,10 +258,10 @@ class _End(asyncio.Protocol):
         self.is_lost = True
         self._incoming.sink_is_gone()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
         self._incoming.sink_is_gone()
-        self._outgoing.break_off(broke=error is not None)
+        self._outgoing.break_off(broke=exc is not None)
 
 
 class Links:

@@ -59,10 +59,10 @@ class Requester(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """Count a failure unless all is over."""
         if not self._sink.is_over:
-            self._sink.failed(f"connection lost: {error}")
+            self._sink.failed(f"connection lost: {exc}")
 
     def _send(self) -> None:
         if self._sink.is_over or self._transport is None:
