@@ -26,7 +26,7 @@ from quorate.doors.resp.inline import split_inline
 _HiredisReader: Any
 try:
     from hiredis import Reader as _HiredisReader
-except ImportError:  # pragma: no cover - hiredis is a dependency; without it everything still works, slower
+except ImportError:  # where it cannot be built; everything still works, only slower
     _HiredisReader = None
 
 Request = list[bytes]
