@@ -269,7 +269,7 @@ function showTip(event, i) {
   tip.hidden = i === null;
   if (i === null) return;
   const c = D.calls[i], outcomes = ["ok", "fail: did not happen", "info: nobody knows whether it happened"];
-  tip.replaceChildren(make("b", words(c)), make("div", `${D.keys[c[KEY]]} · client ${c[WORKER]} as process ${c[PROCESS]} ${D.where[c[WORKER]] || ""}`),
+  tip.replaceChildren(make("b", words(c)), make("div", `${D.keys[c[KEY]]} · client ${c[WORKER]} as process ${c[PROCESS]}${D.where[c[WORKER]] ? `, ${D.where[c[WORKER]]}` : ""}`),
     make("div", `${(c[START] / 1e6).toFixed(6)} s${c[END] ? ` to ${(c[END] / 1e6).toFixed(6)} s, ${span(c[END] - c[START])}` : ", never answered"}`),
     make("div", outcomes[c[OUTCOME]]));
   if (c[ERROR]) tip.append(make("div", c[ERROR]));
