@@ -5,6 +5,7 @@ from quorate.check.generate import Recipe, generate
 from quorate.check.history import BadHistory, Event, History, Operation, format_event, freeze, parse_event, show, thaw
 from quorate.check.linear import brute_force, check
 from quorate.check.models import MODELS, Model, ModelError, model_named
+from quorate.check.summary import refutes
 
 __all__ = [
     "BUDGET_DEFAULT",
@@ -25,6 +26,7 @@ __all__ = [
     "generate",
     "model_named",
     "parse_event",
+    "refutes",
     "show",
     "thaw",
 ]

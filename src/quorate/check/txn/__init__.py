@@ -2,8 +2,17 @@
 
 from quorate.check.txn.anomalies import Anomaly, Isolation
 from quorate.check.txn.exact import check_exactly
-from quorate.check.txn.levels import LEVEL_NAMES
+from quorate.check.txn.levels import LEVEL_NAMES, level_named, shows
 from quorate.check.txn.list_append import check_list_append
+from quorate.check.txn.rw_register import check_rw_register
 from quorate.check.txn.transactions import Transaction
 
-__all__ = ["LEVEL_NAMES", "Anomaly", "Isolation", "Transaction", "check_exactly", "check_list_append"]
+__all__ = [
+    "LEVEL_NAMES",
+    "Anomaly",
+    "Isolation",
+    "Transaction",
+    "check_exactly",
+    "check_list_append",
+    "check_rw_register",
+]

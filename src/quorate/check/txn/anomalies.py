@@ -7,7 +7,7 @@ import msgspec
 
 from quorate.check.txn.cycles import explain, find_cycles
 from quorate.check.txn.graph import Graph
-from quorate.check.txn.levels import LEVELS, Level, implies
+from quorate.check.txn.levels import LEVELS, Level, strongest_of
 from quorate.check.txn.transactions import Transaction
 
 # Anomalies of one name that are kept; all count.
@@ -63,13 +63,12 @@ def judge(inference: Inference, transactions: Sequence[Transaction]) -> Isolatio
             anomalies[cycle.name] = [Anomaly(cycle.name, explain(graph, cycle), members)]
     anomalies.update(inference.anomalies)
     refuted = {level.name: None for level in LEVELS if _is_refuted(level, graph, knotted, inference)}
-    held = [level for level in LEVELS if level.name not in refuted]
-    strongest = [level for level in held if not any(other is not level and implies(other, level) for other in held)]
+    held = tuple(level.name for level in LEVELS if level.name not in refuted)
     return Isolation(
         anomalies=anomalies,
         refuted=tuple(refuted),
-        not_refuted=tuple(level.name for level in held),
-        strongest=tuple(level.name for level in strongest),
+        not_refuted=held,
+        strongest=strongest_of(held),
         transaction_count=len(transactions),
     )
 

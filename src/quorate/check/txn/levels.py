@@ -6,6 +6,7 @@ listed from weak to strong; `STRONGER` says which ones a refutation carries over
 Source: Adya 1999 (PL levels); Kingsbury & Alvaro 2020 (session and real-time variants); Cerone & Gotsman 2018 (SI).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -48,6 +49,35 @@ LEVEL_NAMES: Final = tuple(level.name for level in LEVELS)
 def level_named(name: str) -> Level | None:
     """Return a level by its name, or None."""
     return next((level for level in LEVELS if level.name == name), None)
+
+
+def strongest_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of some levels that no other of them implies."""
+    held = [level for level in LEVELS if level.name in names]
+    return tuple(
+        level.name for level in held if not any(other is not level and implies(other, level) for other in held)
+    )
+
+
+def shows(name: str, level: Level) -> bool:
+    """Say whether an anomaly of this name refutes a level."""
+    if name in level.forbids:
+        return True
+    base, _, suffix = name.rpartition("-")
+    needed = {"process": PROCESS, "realtime": REALTIME}.get(suffix, 0)
+    if needed & ~level.kinds:
+        return False
+    match base if needed else name:
+        case "g0":
+            return True
+        case "g1c":
+            return bool(level.kinds & WR)
+        case "g-single" | "g-nonadjacent":
+            return level.is_snapshot or bool(level.kinds & RW)
+        case "g2-item":
+            return bool(level.kinds & RW)
+        case _:
+            return False
 
 
 def implies(stronger: Level, weaker: Level) -> bool:

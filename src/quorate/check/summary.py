@@ -1,0 +1,91 @@
+"""Which consistency models does a history refute? One table, the strongest models first."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from quorate.check.finding import BUDGET_DEFAULT, Finding
+from quorate.check.history import History, Operation
+from quorate.check.linear import check
+from quorate.check.txn import LEVEL_NAMES, Isolation, check_list_append, check_rw_register, level_named, shows
+from quorate.check.weak import CAUSAL_MODELS, GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
+
+# Model → those that it implies directly.
+IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
+    "linearizable": ("sequential",),
+    "sequential": ("causal-memory", "causal-convergence"),
+    "causal-memory": ("causal", "pram"),
+    "causal-convergence": ("causal", *GUARANTEES),
+    "causal": (),
+    "pram": (),
+}
+
+
+def refutes(history: History | Iterable[Operation], *, budget: int = BUDGET_DEFAULT) -> dict[str, Finding]:
+    """Return a finding for each consistency model that the history can speak about.
+
+    A history of reads and writes is judged by the models of single operations, one of transactions by isolation levels.
+    `invalid` means refuted; `valid` means not refuted by this history, which proves nothing about the system. Cheap
+    models are judged first, and a model above a refuted one is refuted without a search.
+
+    Args:
+        history: operations named read, write, get, put, or all named txn.
+        budget: steps of search for each model.
+
+    Complexity: that of the dearest checker, bounded by the budget.
+    """
+    operations = history.operations if isinstance(history, History) else tuple(history)
+    if operations and all(operation.f == "txn" for operation in operations):
+        return _judge_transactions(operations)
+    found: dict[str, Finding] = {name: check_sessions(operations, [name]) for name in GUARANTEES}
+    for model in CAUSAL_MODELS:
+        found[model] = check_causal(operations, model, budget=budget)
+    found["pram"] = _above(found, "pram") or check_pram(operations, budget=budget)
+    found["sequential"] = _above(found, "sequential") or check_sequential(operations, budget=budget)
+    found["linearizable"] = _above(found, "linearizable") or check(operations, "kv", budget=budget)
+    _spread_down(found)
+    order = [*IMPLIED, *GUARANTEES]
+    return {name: found[name] for name in order}
+
+
+def _above(found: Mapping[str, Finding], model: str) -> Finding | None:
+    """Return the refutation that a weaker model hands up, if there is one."""
+    for weaker in IMPLIED[model]:
+        if weaker in found and found[weaker].verdict == "invalid":
+            sentence = f"{weaker}, which it implies, is refuted: {found[weaker].explanation}"
+            return msgspec.structs.replace(found[weaker], model=model, explanation=sentence)
+    return None
+
+
+def _spread_down(found: dict[str, Finding]) -> None:
+    """Let what holds speak for weaker models that could not be decided."""
+    for stronger, weaker_names in IMPLIED.items():
+        for weaker in weaker_names:
+            if found[stronger].verdict == "valid" and found[weaker].verdict == "unknown":
+                sentence = f"{stronger} holds and implies it"
+                found[weaker] = msgspec.structs.replace(found[stronger], model=weaker, explanation=sentence)
+
+
+def _judge_transactions(operations: tuple[Operation, ...]) -> dict[str, Finding]:
+    is_list = any(step[0] == "append" for o in operations if isinstance(o.value, list | tuple) for step in o.value)
+    isolation = check_list_append(operations) if is_list else check_rw_register(operations)
+    return {name: _finding_of(isolation, name) for name in reversed(LEVEL_NAMES)}
+
+
+def _finding_of(isolation: Isolation, level: str) -> Finding:
+    count = isolation.transaction_count
+    if level not in isolation.refuted:
+        return Finding(verdict="valid", model=level, explanation="not refuted", operation_count=count)
+    judged = level_named(level)
+    assert judged is not None, "levels are named by themselves"
+    # A level that only a stronger inference refutes shows the most severe anomaly that there is.
+    names = [name for name in isolation.anomalies if shows(name, judged)] or list(isolation.anomalies)
+    name, rows = names[0], isolation.anomalies[names[0]]
+    return Finding(
+        verdict="invalid",
+        model=level,
+        explanation=f"{name}: {rows[0].explanation}",
+        witness=tuple(transaction.operation for transaction in rows[0].transactions),
+        operation_count=count,
+    )
