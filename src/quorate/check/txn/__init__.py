@@ -15,4 +15,6 @@ __all__ = [
     "check_exactly",
     "check_list_append",
     "check_rw_register",
+    "level_named",
+    "shows",
 ]
