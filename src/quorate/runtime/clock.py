@@ -8,6 +8,29 @@ from quorate.env import Timer
 from quorate.kernel import Duration, Instant
 
 
+class RealTimer:
+    """A timer that asks the clock again: loops cache their time and round to milliseconds, so they wake early."""
+
+    __slots__ = ("_callback", "_deadline_ns", "_handle", "_loop")
+
+    def __init__(self, after: Duration, callback: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._callback = callback
+        self._deadline_ns = time.monotonic_ns() + after
+        self._handle = self._loop.call_later(after / 1e9, self._wake)
+
+    def _wake(self) -> None:
+        missing_ns = self._deadline_ns - time.monotonic_ns()
+        if missing_ns > 0:
+            self._handle = self._loop.call_later(missing_ns / 1e9, self._wake)
+        else:
+            self._callback()
+
+    def cancel(self) -> None:
+        """Do not call back."""
+        self._handle.cancel()
+
+
 class RealClock:
     """Monotonic and wall clock of the operating system; timers of the running loop."""
 
@@ -21,5 +44,4 @@ class RealClock:
 
     def call_after(self, after: Duration, callback: Callable[[], None]) -> Timer:
         """Call back once when the span has passed; never early by `now`."""
-        # Loops round to milliseconds and may wake a hair early; a hair is added so that `now` has passed.
-        return asyncio.get_running_loop().call_later((after + 50_000) / 1e9, callback)
+        return RealTimer(after, callback)
