@@ -1,5 +1,6 @@
 """The judges: histories, models, checkers, explorer. Pure: texts and values in, findings out."""
 
+from quorate.check import explore, models, txn, weak, workloads
 from quorate.check.finding import BUDGET_DEFAULT, Finding, Verdict
 from quorate.check.generate import Recipe, generate
 from quorate.check.history import BadHistory, Event, History, Operation, format_event, freeze, parse_event, show, thaw
@@ -21,12 +22,17 @@ __all__ = [
     "Verdict",
     "brute_force",
     "check",
+    "explore",
     "format_event",
     "freeze",
     "generate",
     "model_named",
+    "models",
     "parse_event",
     "refutes",
     "show",
     "thaw",
+    "txn",
+    "weak",
+    "workloads",
 ]
