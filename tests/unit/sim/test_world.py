@@ -1,6 +1,7 @@
 """The world: time, hosts, crashes and failures that are named."""
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -388,6 +389,7 @@ def test_datagrams_are_lost_repeated_and_reordered() -> None:
 
 PROGRAM = """
 import asyncio
+import io
 from quorate.sim import World
 
 async def server(env):
@@ -439,3 +441,65 @@ def test_one_seed_gives_one_run_in_fresh_processes() -> None:
 
     assert len(set(outcomes)) == 1
     assert outcomes[0] != ""
+
+
+def test_the_trace_has_columns() -> None:
+    """Time, host, event: one line each, to any text file."""
+    sink = io.StringIO()
+
+    async def program(env: Env) -> None:
+        await asyncio.sleep(10)
+
+    async def lab() -> None:
+        host = world.host("a")
+        host.start(program)
+        await asyncio.sleep(1.5)
+        host.crash()
+
+    with World(1, trace=sink) as world:
+        world.run(lab())
+
+    assert [line.split() for line in sink.getvalue().splitlines()] == [
+        ["0.000000", "a", "start", "boot=1"],
+        ["1.500000", "a", "crash"],
+    ]
+
+
+def test_buggify_sites_are_live_in_a_quarter_of_the_runs() -> None:
+    """And fire at a quarter of the visits; never when switched off."""
+
+    async def program(env: Env) -> int:
+        return sum(env.buggify("sync-slow") for _ in range(100))
+
+    def fired(seed: int, *, buggify: bool) -> int:
+        async def lab() -> int:
+            return await world.result(world.host("a").start(program))
+
+        with World(seed, buggify=buggify) as world:
+            return world.run(lab())
+
+    counts = [fired(seed, buggify=True) for seed in range(40)]
+    live = [count for count in counts if count]
+    assert 4 <= len(live) <= 18
+    assert all(8 <= count <= 45 for count in live)
+    assert fired(counts.index(live[0]), buggify=False) == 0
+
+
+def test_an_executor_answers_later() -> None:
+    """The function runs at once; its result takes a seeded time, and a blocking sync in it does not stall the loop."""
+
+    async def program(env: Env) -> tuple[int, int]:
+        file = env.disk.open("log", create=True)
+        file.write(0, b"x")
+        begun, ticks = env.clock.now(), []
+        env.clock.call_after(milliseconds(0.01), lambda: ticks.append(env.clock.now() - begun))
+        await asyncio.to_thread(file.sync_now)
+        return env.clock.now() - begun, ticks[0]
+
+    async def lab() -> tuple[int, int]:
+        return await world.result(world.host("a").start(program))
+
+    with World(1) as world:
+        span, tick = world.run(lab())
+    assert span > 200_000
+    assert tick == 10_000
