@@ -4,6 +4,7 @@ Source: discrete-event simulation with a binary heap; ties are broken by order o
 """
 
 import asyncio
+import gc
 import heapq
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,10 @@ from quorate.sim.failures import Livelock, ProgramFailed
 OPEN: Final = 0
 STALLED: Final = 1
 DEAD: Final = 2
+
+# Garbage is collected every 16,384 steps, thoroughly every 1,048,576.
+COLLECT_MASK: Final = (1 << 14) - 1
+COLLECT_FULL_MASK: Final = (1 << 20) - 1
 
 
 class Gate:
@@ -219,9 +224,13 @@ class Scheduler:
         self._is_stopping = False
         outer = asyncio._get_running_loop()
         asyncio._set_running_loop(None)
+        is_collecting = gc.isenabled()
+        gc.disable()
         try:
             return self._run(deadline)
         finally:
+            if is_collecting:
+                gc.enable()
             asyncio._set_running_loop(outer)
 
     def _run(self, deadline: int | None) -> bool:  # one long loop, because a call per event costs a fifth of the speed
@@ -253,6 +262,9 @@ class Scheduler:
                 asyncio._set_running_loop(current)
             self.trace_hash = hash((self.trace_hash, self.now, gate.number, len(ready)))
             self.step_count += 1
+            if not self.step_count & COLLECT_MASK:
+                # By count of steps, so that finalizers run at the same step in every run.
+                gc.collect(2 if not self.step_count & COLLECT_FULL_MASK else 1)
             spin_count += 1
             try:
                 handle.run()
