@@ -19,7 +19,7 @@ from quorate.placement.plans import MovementPlan
 from quorate.placement.slots import SlotPlacement
 
 TABLE_SLOTS: Final = 65_537
-_SLOTS_MAX: Final = 1 << 24
+_SLOTS_MAX: Final = 1 << 20
 
 
 class Maglev(SlotPlacement):

@@ -173,12 +173,19 @@ class QuotientFilter(GrowingFilter):
         return self._envelope().encode((self.quotient_bits, self.remainder_bits, len(rows), _pack(rows), counts))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "QuotientFilter":
-        """Return the filter in sealed bytes; raise `Undecodable` for anything else."""
+    def from_bytes(cls, data: bytes, *, slot_count_max: int = 1 << 24) -> "QuotientFilter":
+        """Return the filter in sealed bytes; raise `Undecodable` for anything else.
+
+        Bytes hold only what is in the filter, so a few forged ones could ask for gigabytes of empty slots: more slots
+        than `slot_count_max` are refused.
+        """
         quotient_bits, remainder_bits, count, packed, counts = cls._envelope().decode(data)
         if not 1 <= quotient_bits <= QUOTIENT_BITS_MAX or not 1 <= remainder_bits <= REMAINDER_BITS_MAX:
             raise BadPayload("a quotient filter's sizes make no sense")
-        # Slots are a multiple of what is stored at most: an empty filter's forged size must not make us allocate much.
+        if 1 << quotient_bits > slot_count_max:
+            raise BadPayload(
+                f"a quotient filter of {1 << quotient_bits} slots; at most {slot_count_max} are allowed here"
+            )
         fingerprints = _unpack(packed)
         if len(fingerprints) != count or count > LOAD_MAX * (1 << quotient_bits):
             raise BadPayload("a quotient filter's fingerprints do not fit its size")
