@@ -3,13 +3,22 @@
 More of the same: `python tests/checkers/test_linear_oracle.py 100000`.
 """
 
+import itertools
 import random
 import sys
 
 import pytest
 
 from quorate.check import Recipe, brute_force, check, generate, model_named
-from quorate.check.linear import Problem, judge_register, search_depth, search_frontier
+from quorate.check.linear import (
+    Problem,
+    judge_append_register,
+    judge_fifo_queue,
+    judge_register,
+    judge_set,
+    search_depth,
+    search_frontier,
+)
 
 VALUES = [0, 1, 2, None]
 ELEMENTS = [1, 2, 3, None]
@@ -131,30 +140,55 @@ def compare(name, first_seed, count):
     return invalid_count
 
 
-def compare_distinct(first_seed, count):
-    """The same for the fast path of registers, with values written once."""
-    model, invalid_count = model_named("register"), 0
+def _fresh_register(rng, fresh):
+    return rng.choice([("read", None, [None, *range(6)]), ("write", next(fresh), ())])
+
+
+def _fresh_append(rng, fresh):
+    lists = [list(row) for n in range(4) for row in itertools.permutations(range(3), n)]
+    return rng.choice([("read", None, lists), ("append", next(fresh), ())])
+
+
+def _fresh_set(rng, fresh):
+    lists = [list(row) for n in range(5) for row in itertools.combinations(range(4), n)]
+    return rng.choice([("read", None, lists), ("add", next(fresh), ())])
+
+
+def _fresh_queue(rng, fresh):
+    return rng.choice([("dequeue", None, range(6)), ("enqueue", next(fresh), ())])
+
+
+FAST = {
+    "register": (_fresh_register, judge_register),
+    "append-register": (_fresh_append, judge_append_register),
+    "set": (_fresh_set, judge_set),
+    "fifo-queue": (_fresh_queue, judge_fifo_queue),
+}
+
+
+def compare_distinct(name, first_seed, count):
+    """The same for a fast path, with values that all differ."""
+    (draw, judge), model, invalid_count = FAST[name], model_named(name), 0
     for seed in range(first_seed, first_seed + count):
         rng = random.Random(seed)
-        fresh = iter(range(100))
-
-        def workload(rng, fresh=fresh):
-            return rng.choice([("read", None, [None, *range(6)]), ("write", next(fresh), ())])
-
+        fresh = itertools.count()
         recipe = Recipe(
             operation_count=rng.randrange(1, 9),
             process_count=rng.randrange(1, 5),
             crash_chance=rng.choice([0, 0.2]),
             lie_chance=rng.choice([0, 0.3]),
         )
-        operations = generate(rng, model, workload, recipe)
-        witness = judge_register(operations, None)
+        operations = generate(rng, model, lambda rng, fresh=fresh: draw(rng, fresh), recipe)
+        if name == "fifo-queue":
+            # The method does not apply to dequeues of unknown end.
+            operations = [o for o in operations if o.f == "enqueue" or o.outcome != "info"]
+        witness = judge(operations, model.initial)
         assert witness is not None
         expected = brute_force(model, operations)
-        assert (not witness) == expected, f"seed {seed}: {operations}"
+        assert (not witness) == expected, f"{name}, seed {seed}: {operations}"
         if witness:
             invalid_count += 1
-            assert not brute_force(model, witness)
+            assert not brute_force(model, check(operations, model).witness)
     return invalid_count
 
 
@@ -165,12 +199,14 @@ def test_both_engines_agree_with_brute_force(name):
 
 
 @pytest.mark.slow
-def test_the_register_fast_path_agrees_with_brute_force():
-    assert compare_distinct(0, 2000) > 100
+@pytest.mark.parametrize("name", sorted(FAST))
+def test_fast_paths_agree_with_brute_force(name):
+    assert compare_distinct(name, 0, 1000) > 50
 
 
 if __name__ == "__main__":
-    total = int(sys.argv[1])
+    share = int(sys.argv[1]) // (len(WORKLOADS) + len(FAST))
     for each in sorted(WORKLOADS):
-        print(each, compare(each, 10_000, total // (len(WORKLOADS) + 1)), "not linearizable", flush=True)
-    print("distinct", compare_distinct(10_000, total // (len(WORKLOADS) + 1)), "not linearizable")
+        print(each, compare(each, 10_000, share), "not linearizable", flush=True)
+    for each in sorted(FAST):
+        print("distinct", each, compare_distinct(each, 10_000, share), "not linearizable", flush=True)

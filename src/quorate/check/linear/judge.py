@@ -1,10 +1,13 @@
 """Linearizability of a whole history: split, fast where it can be, fair where it must search."""
 
-from collections.abc import Generator, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from typing import Final
 
 from quorate.check.finding import BUDGET_DEFAULT, Finding
 from quorate.check.history import History, Operation, show, thaw
+from quorate.check.linear.layers import judge_append_register, judge_set
 from quorate.check.linear.problem import Outcome, Problem
+from quorate.check.linear.queues import judge_fifo_queue
 from quorate.check.linear.race import decide, race
 from quorate.check.linear.registers import judge_register
 from quorate.check.linear.shrink import shrink
@@ -12,7 +15,15 @@ from quorate.check.models import Model, model_named
 
 # Steps that each partition gets in the first round; every round doubles them.
 _ROUND_STEPS = 4_000
-_REGISTERS = ("register", "cas-register", "kv")
+# Exact methods for histories that fit them; each says None where it does not apply.
+_FAST: Final[Mapping[str, Callable[[Sequence[Operation], Hashable], list[Operation] | None]]] = {
+    "register": judge_register,
+    "cas-register": judge_register,
+    "kv": judge_register,
+    "append-register": judge_append_register,
+    "set": judge_set,
+    "fifo-queue": judge_fifo_queue,
+}
 _STATES_SHOWN_MAX = 5
 
 
@@ -100,9 +111,10 @@ def _take_turns(
 
 def _judge_partition(model: Model, operations: list[Operation]) -> Generator[int, None, list[Operation]]:
     """Return operations that contradict the model (the one to blame among them), or an empty list."""
-    if model.name in _REGISTERS:
+    fast = _FAST.get(model.name)
+    if fast is not None:
         initial = None if model.name == "kv" else model.initial
-        witness = judge_register(operations, initial)
+        witness = fast(operations, initial)
         if witness is not None:
             yield len(operations)
             return witness
