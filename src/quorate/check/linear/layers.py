@@ -114,11 +114,14 @@ def _layers(
 
 def _judge_layers(layers: _Layers) -> list[Operation]:
     latest: Operation | None = None
-    for layer in layers:
+    latest_layer = 0
+    for number, layer in enumerate(layers):
         for operation in layer:
             if latest is not None and operation.done < latest.call:
-                return [operation, latest]
+                # A read between the two layers shows which of them is first.
+                between = [o for row in layers[latest_layer + 1 : number] for o in row[:1] if o.f == "read"]
+                return [operation, latest, *between[:1]]
         for operation in layer:
             if latest is None or operation.call > latest.call:
-                latest = operation
+                latest, latest_layer = operation, number
     return []
