@@ -6,7 +6,7 @@ union exactly, intersection with at most the error rate of the smaller one.
 
 Source      Bloom 1970; k positions from two hashes: Kirsch & Mitzenmacher 2006; counting: Fan et al. 2000; scalable:
             Almeida et al. 2007.
-Deviations  Positions are ⌊(a + i·b mod 2³²) · m / 2³²⌋, a and b the halves of the key's 64-bit hash, b made odd.
+Deviations  Positions are (a + i·b) mod m, a and b the halves of the key's 64-bit hash, scaled to m; b is at least 1.
 Complexity  O(k) for one key; in batches about 25 ns a key (NumPy), and for adding O(m) once per batch.
 Bounds      At most 2³² bits: 448 million keys at 1 %. Counters saturate at 15 and are then never lowered.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _LOW: Final = 0xFFFFFFFF
 BIT_COUNT_MAX: Final = 1 << 32
-_HASH_COUNT_MAX: Final = 64
+_BITS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 _COUNTER_MAX: Final = 15
 
 
@@ -54,25 +54,29 @@ def bloom_size(capacity: int, error_rate: float) -> tuple[int, int]:
 
 
 def _positions(key_hash: int, bit_count: int, hash_count: int) -> list[int]:
-    at, step = key_hash >> 32, key_hash & _LOW | 1
+    at, step = (key_hash >> 32) * bit_count >> 32, (key_hash & _LOW) * bit_count >> 32 or 1
     positions = []
     for _ in range(hash_count):
-        positions.append(at * bit_count >> 32)
-        at = at + step & _LOW
+        positions.append(at)
+        at += step
+        if at >= bit_count:
+            at -= bit_count
     return positions
 
 
 def _position_arrays(hashes: "NDArray[np.uint64]", bit_count: int, hash_count: int) -> "Iterator[NDArray[np.int64]]":
     import numpy as np
 
-    at = (hashes >> np.uint64(32)).astype(np.uint32)
-    step = hashes.astype(np.uint32) | np.uint32(1)
+    # Below 2³¹ sums fit 32 bits, and vectors hold twice as many.
+    width = np.uint32 if bit_count < 1 << 31 else np.uint64
+    at: NDArray[Any] = ((hashes >> np.uint64(32)) * np.uint64(bit_count) >> np.uint64(32)).astype(width)
+    step: NDArray[Any] = ((hashes & np.uint64(_LOW)) * np.uint64(bit_count) >> np.uint64(32)).astype(width)
+    np.maximum(step, width(1), out=step)
     for _ in range(hash_count):
-        wide = at.astype(np.uint64)
-        wide *= np.uint64(bit_count)
-        wide >>= np.uint64(32)
-        yield wide.view(np.int64)
+        yield at.astype(np.int64)
         at += step
+        # Unsigned: where the difference would be negative it wraps to something huge, and the sum stays.
+        np.minimum(at, at - width(bit_count), out=at)
 
 
 class BloomFilter(GrowingFilter):
@@ -92,6 +96,7 @@ class BloomFilter(GrowingFilter):
         self.capacity = capacity
         self.error_rate = error_rate
         self.bit_count, self.hash_count = bloom_size(capacity, error_rate)
+        self._rounds = range(self.hash_count)
         self._bits = bytearray(-(-self.bit_count // 8))
 
     def add(self, key: Key) -> None:
@@ -99,11 +104,12 @@ class BloomFilter(GrowingFilter):
         # Written out, because single operations are counted in hundreds of nanoseconds.
         key_hash = hash_key(key)
         bits, bit_count = self._bits, self.bit_count
-        at, step = key_hash >> 32, key_hash & _LOW | 1
-        for _ in range(self.hash_count):
-            place = (at & _LOW) * bit_count >> 32
-            bits[place >> 3] |= 1 << (place & 7)
+        at, step = (key_hash >> 32) * bit_count >> 32, (key_hash & _LOW) * bit_count >> 32 or 1
+        for _ in self._rounds:
+            bits[at >> 3] |= _BITS[at & 7]
             at += step
+            if at >= bit_count:
+                at -= bit_count
 
     def __contains__(self, key: Key) -> bool:
         """Return whether a key was added, or (with the error rate) only seems so."""
@@ -115,12 +121,13 @@ class BloomFilter(GrowingFilter):
 
     def _has_hash(self, key_hash: int) -> bool:
         bits, bit_count = self._bits, self.bit_count
-        at, step = key_hash >> 32, key_hash & _LOW | 1
-        for _ in range(self.hash_count):
-            place = (at & _LOW) * bit_count >> 32
-            if not bits[place >> 3] >> (place & 7) & 1:
+        at, step = (key_hash >> 32) * bit_count >> 32, (key_hash & _LOW) * bit_count >> 32 or 1
+        for _ in self._rounds:
+            if not bits[at >> 3] & _BITS[at & 7]:
                 return False
             at += step
+            if at >= bit_count:
+                at -= bit_count
         return True
 
     def _add_hashes(self, hashes: "NDArray[np.uint64]") -> None:

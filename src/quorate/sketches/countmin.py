@@ -15,10 +15,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from quorate.kernel import BadPayload, Envelope, Key, errors, hash_array, hash_key, hash_list
-from quorate.sketches.bloom import _position_arrays, _positions
 from quorate.sketches.common import BadCapacity, BadErrorRate, Incompatible, checked_error_rate, has_numpy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
     from numpy.typing import NDArray
 
 _CELLS_MAX: Final = 1 << 28
@@ -130,3 +132,25 @@ class CountMin:
 
 
 _ENVELOPE: Envelope[tuple[float, float, int, list[int]]] = Envelope("count-min", 1, tuple[float, float, int, list[int]])
+
+
+def _positions(key_hash: int, width: int, depth: int) -> list[int]:
+    at, step = key_hash >> 32, key_hash & 0xFFFFFFFF | 1
+    positions = []
+    for _ in range(depth):
+        positions.append(at * width >> 32)
+        at = at + step & 0xFFFFFFFF
+    return positions
+
+
+def _position_arrays(hashes: "NDArray[np.uint64]", width: int, depth: int) -> "Iterator[NDArray[np.int64]]":
+    import numpy as np
+
+    at = (hashes >> np.uint64(32)).astype(np.uint32)
+    step = hashes.astype(np.uint32) | np.uint32(1)
+    for _ in range(depth):
+        wide = at.astype(np.uint64)
+        wide *= np.uint64(width)
+        wide >>= np.uint64(32)
+        yield wide.view(np.int64)
+        at += step

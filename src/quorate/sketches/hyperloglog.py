@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PRECISION_MIN: Final = 4
 PRECISION_MAX: Final = 18
 _RANK_BITS: Final = 52
-_RANK_MASK: Final = (1 << _RANK_BITS) - 1
 
 
 class HyperLogLog:
@@ -43,6 +42,9 @@ class HyperLogLog:
             raise BadErrorRate(f"precision is from {PRECISION_MIN} to {PRECISION_MAX}, not {precision}")
         self.precision = precision
         self._registers = bytearray(1 << precision)
+        self._rank_bits = min(_RANK_BITS, 64 - precision)
+        self._shift = 64 - precision - self._rank_bits
+        self._rank_mask = (1 << self._rank_bits) - 1
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HyperLogLog) and self._registers == other._registers
@@ -71,26 +73,19 @@ class HyperLogLog:
         for start in range(0, len(hashes), PIECE):
             piece = hashes[start : start + PIECE]
             places = (piece >> np.uint64(64 - self.precision)).view(np.int64)
-            rest = piece >> np.uint64(64 - self.precision - _RANK_BITS) if self._shift >= 0 else piece
-            rest &= np.uint64(_RANK_MASK >> max(0, -self._shift))
+            rest = piece >> np.uint64(self._shift)
+            rest &= np.uint64(self._rank_mask)
             # Below 2⁵³ a float is exact, and its exponent is the bit length.
             _, lengths = np.frexp(rest.astype(np.float64))
             ranks = (self._rank_bits + 1 - lengths).astype(np.uint8)
             np.maximum.at(own, places, ranks)
 
-    @property
-    def _shift(self) -> int:
-        return 64 - self.precision - _RANK_BITS
-
-    @property
-    def _rank_bits(self) -> int:
-        return min(_RANK_BITS, 64 - self.precision)
-
     def _add_hash(self, key_hash: int) -> None:
         place = key_hash >> 64 - self.precision
-        rest = key_hash >> max(0, self._shift) & (1 << self._rank_bits) - 1
-        rank = self._rank_bits + 1 - rest.bit_length()
-        self._registers[place] = max(self._registers[place], rank)
+        rank = self._rank_bits + 1 - (key_hash >> self._shift & self._rank_mask).bit_length()
+        held = self._registers[place]
+        if held < rank:
+            self._registers[place] = rank
 
     def estimate(self) -> float:
         """Return how many different keys were added, about. Complexity: O(registers)."""
