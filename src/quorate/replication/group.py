@@ -375,7 +375,7 @@ class Group:
         self._token += 1
         self._for_others[self._token] = (sender, token)
         stamped = STAMP.pack(self._stamp_ms(), origin, token) + payload[FORWARD.size :]
-        self.host.call(Propose((stamped,), self._token))
+        self.host.call(Propose((stamped,), self._token, sender))
 
     def on_forward_result(self, _sender: NodeId, payload: bytes) -> None:
         """The leader says where a forwarded batch stands, or that it refused it."""

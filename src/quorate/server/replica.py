@@ -190,6 +190,7 @@ class Replica:
                 heartbeat_interval=milliseconds(config.timing.heartbeat_interval_ms),
                 trailing_entry_count=config.storage.trailing_entry_count,
                 lease_reads=config.lease_reads,
+                notify_commit=False,
             ),
             canonical(record for _ordinal, record in self._recovered),
             self.node.env.rng,

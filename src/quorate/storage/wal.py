@@ -66,7 +66,7 @@ from quorate.storage.scan import (
 log = logging.getLogger("quorate.wal")
 
 # A light load: at most so much waits …
-INLINE_BYTES_MAX = 2_048
+INLINE_BYTES_MAX = 262_144
 # … and the last syncs took less than this on average. Greater: the loop stands still longer.
 INLINE_SYNC_S_MAX = 0.004
 # A full disk is tried again after this.

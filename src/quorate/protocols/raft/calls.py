@@ -10,6 +10,8 @@ class Propose(Call, frozen=True, gc=False, tag=True):
     payloads: tuple[bytes, ...]
     # The host's; comes back in the answer.
     token: int
+    # The peer on whose behalf it is: it is told of the commitment at once. None: this node.
+    origin: NodeId | None = None
 
 
 class Read(Call, frozen=True, gc=False, tag=True):

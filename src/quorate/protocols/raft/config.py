@@ -70,8 +70,8 @@ class RaftConfig(msgspec.Struct, frozen=True, kw_only=True):
     # is no drift: the clock goes on. Larger: shorter leases.
     clock_drift_ppm: int = 10_000
 
-    # Tell followers of new commitment at once, not with the next message, so that those that forwarded commands
-    # answer soon. Costs one small message per peer and commit.
+    # Tell all followers of new commitment at once, not with the next message or beat. Costs one small message per peer
+    # and commit. Without it only those on whose behalf something was proposed are told (see `Propose.origin`).
     notify_commit: bool = True
 
     def __post_init__(self) -> None:

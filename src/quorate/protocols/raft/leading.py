@@ -32,6 +32,8 @@ class Leading(RaftState):
         else:
             first_index = LogIndex(self.log.last_index + 1)
             self._append_own(role, COMMAND, call.payloads)
+            if call.origin in role.progress:
+                role.progress[call.origin].awaited_index = self.log.last_index
             self._replicate(role)
             # Eager: it names a place, and promises nothing before that place is committed.
             self._answer(Proposed(call.token, first_index, self.term))
@@ -234,12 +236,15 @@ class Leading(RaftState):
         return role.first_index <= index
 
     def _notify_commit(self, role: Leader) -> None:
-        """Send news of commitment to peers with nothing else on the way to them."""
+        """Send news of commitment to peers that wait for it, with nothing else on the way to them."""
         shared: Shared = {}
         for peer, progress in role.progress.items():
             if not isinstance(progress.phase, Replicate) or self._send_entries(role, peer, progress, shared):
                 continue
-            if self.config.notify_commit and self.log.base_index < progress.next_index:
+            is_awaited = progress.awaited_index > 0
+            if progress.awaited_index <= self.commit_index:
+                progress.awaited_index = LogIndex(0)
+            if (is_awaited or self.config.notify_commit) and self.log.base_index < progress.next_index:
                 key = (progress.next_index, 0)
                 if key not in shared:
                     shared[key] = (self._append_message(role, progress.next_index, (), 0), 0)

@@ -46,6 +46,8 @@ class Progress(msgspec.Struct):
     since_round: int = 0
     # Heard of since the last check of the quorum.
     is_active: bool = True
+    # The last entry proposed on the peer's behalf whose commitment it was not told of; 0: none.
+    awaited_index: LogIndex = LogIndex(0)
     # Was sent something since the last heartbeat.
     is_fresh: bool = False
 
