@@ -1,6 +1,6 @@
 """The judges: histories, models, checkers, explorer. Pure: texts and values in, findings out."""
 
-from quorate.check import explore, models, txn, weak, workloads
+from quorate.check import explore, formats, models, txn, weak, workloads
 from quorate.check.finding import BUDGET_DEFAULT, Finding, Verdict
 from quorate.check.generate import Recipe, generate
 from quorate.check.history import BadHistory, Event, History, Operation, format_event, freeze, parse_event, show, thaw
@@ -24,6 +24,7 @@ __all__ = [
     "check",
     "explore",
     "format_event",
+    "formats",
     "freeze",
     "generate",
     "model_named",

@@ -1,0 +1,167 @@
+"""EDN, the notation that Jepsen, Knossos and Maelstrom write their histories in, as plain values and back.
+
+Keywords and symbols become text, lists and vectors and sets become lists, maps become dicts, tags are dropped and their
+values kept. That loses what JSON has no word for, and nothing that a history means.
+
+Source: the EDN format description (edn-format).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from quorate.check.history import BadHistory, Value
+
+DEPTH_MAX: Final = 200
+
+_TOKEN: Final = re.compile(
+    r"""(?P<space>[\s,]+|;[^\n]*)
+    |(?P<open>\#\{|[\[({])
+    |(?P<close>[\])}])
+    |(?P<discard>\#_)
+    |(?P<tag>\#[^\s,\[\](){}"]+)
+    |(?P<text>"(?:[^"\\]|\\.)*")
+    |(?P<character>\\(?:newline|return|space|tab|u[0-9a-fA-F]{4}|.))
+    |(?P<atom>[^\s,\[\](){}"\\]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_CLOSING: Final = {"[": "]", "(": ")", "{": "}", "#{": "}"}
+_CONSTANTS: Final[dict[str, Value]] = {"nil": None, "true": True, "false": False}
+_CHARACTERS: Final = {"newline": "\n", "return": "\r", "space": " ", "tab": "\t"}
+_ESCAPE: Final = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_INTEGER: Final = re.compile(r"[+-]?\d+N?")
+_FLOAT: Final = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?M?")
+
+
+def parse_edn(text: str) -> Iterator[tuple[int, Value]]:
+    """Yield each value in a text with the number of the line where it begins.
+
+    Raises:
+        BadHistory: with the line of the first fault.
+
+    Complexity: O(len(text)).
+    """
+    reader = _Reader(text)
+    while reader.has_more():
+        line = reader.line
+        yield line, reader.value(0)
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.place = 0
+        self.line = 1
+
+    def has_more(self) -> bool:
+        while self.place < len(self.text):
+            match = _TOKEN.match(self.text, self.place)
+            if match is None:
+                raise self.fault(f"what begins with {self.text[self.place : self.place + 10]!r} is not EDN")
+            if match.lastgroup == "discard":
+                self.place = match.end()
+                self.value(0)
+            elif match.lastgroup == "space":
+                self._take(match)
+            else:
+                return True
+        return False
+
+    def fault(self, sentence: str) -> BadHistory:
+        return BadHistory(sentence, line=self.line)
+
+    def _take(self, match: re.Match[str]) -> None:
+        self.line += match.group().count("\n")
+        self.place = match.end()
+
+    def value(self, depth: int) -> Value:
+        if depth > DEPTH_MAX:
+            raise self.fault(f"values are nested deeper than {DEPTH_MAX}")
+        if not self.has_more():
+            raise self.fault("the text ends within a value")
+        match = _TOKEN.match(self.text, self.place)
+        assert match is not None, "has_more looked"
+        self._take(match)
+        word = match.group()
+        match match.lastgroup:
+            case "open":
+                return self._collection(word, depth)
+            case "close":
+                raise self.fault(f"{word} closes nothing")
+            case "tag":
+                return self.value(depth + 1)
+            case "text":
+                return _ESCAPE.sub(_unescape, word[1:-1])
+            case "character":
+                name = word[1:]
+                return chr(int(name[1:], 16)) if len(name) == 5 and name[0] == "u" else _CHARACTERS.get(name, name)
+            case _:
+                return _atom(word)
+
+    def _collection(self, opening: str, depth: int) -> Value:
+        items: list[Value] = []
+        while True:
+            if not self.has_more():
+                raise self.fault(f"{opening} is never closed")
+            if self.text[self.place] in "])}":
+                break
+            items.append(self.value(depth + 1))
+        closing = self.text[self.place]
+        if closing != _CLOSING[opening]:
+            raise self.fault(f"{opening} is closed by {closing}")
+        self.place += 1
+        if opening != "{":
+            return items
+        if len(items) % 2:
+            raise self.fault("a map has a key without a value")
+        return {_name(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
+
+
+def _name(key: Value) -> str:
+    return key if isinstance(key, str) else format_edn(key)
+
+
+def _unescape(match: re.Match[str]) -> str:
+    name = match.group(1)
+    return chr(int(name[1:], 16)) if len(name) == 5 else _ESCAPES.get(name, name)
+
+
+def _atom(word: str) -> Value:
+    if word in _CONSTANTS:
+        return _CONSTANTS[word]
+    if _INTEGER.fullmatch(word):
+        return int(word.rstrip("N"))
+    if _FLOAT.fullmatch(word):
+        return float(word.rstrip("M"))
+    return word.removeprefix(":")
+
+
+def format_edn(value: Value) -> str:
+    """Return a plain value as EDN; keys of maps become keywords where they can.
+
+    Complexity: O(size of the value).
+    """
+    match value:
+        case None:
+            return "nil"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case str():
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        case bytes():
+            return "[" + " ".join(str(byte) for byte in value) + "]"
+        case list() | tuple():
+            return "[" + " ".join(format_edn(item) for item in value) + "]"
+        case dict():
+            pairs = (f"{keyword(str(name))} {format_edn(item)}" for name, item in value.items())
+            return "{" + ", ".join(pairs) + "}"
+        case _:
+            raise BadHistory(f"a {type(value).__name__} has no form in EDN: {value!r}")
+
+
+def keyword(name: str) -> str:
+    """Return a name as a keyword, or as text if it cannot be one."""
+    return f":{name}" if re.fullmatch(r"[A-Za-z*!?_$%&=<>.+-][\w*!?$%&=<>.+#-]*", name) else format_edn(name)
