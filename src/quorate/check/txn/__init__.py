@@ -6,15 +6,18 @@ from quorate.check.txn.levels import LEVEL_NAMES, level_named, shows
 from quorate.check.txn.list_append import check_list_append
 from quorate.check.txn.rw_register import check_rw_register
 from quorate.check.txn.transactions import Transaction
+from quorate.check.txn.weak import WEAK_LEVELS, check_weak
 
 __all__ = [
     "LEVEL_NAMES",
+    "WEAK_LEVELS",
     "Anomaly",
     "Isolation",
     "Transaction",
     "check_exactly",
     "check_list_append",
     "check_rw_register",
+    "check_weak",
     "level_named",
     "shows",
 ]
