@@ -50,6 +50,11 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = b""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait for the rest of their frame."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return the whole frames (kind, payload) that are complete now; raise Malformed for anything else."""
         buffer = self._buffer + data if self._buffer else data

@@ -10,6 +10,7 @@ partition that heals is noticed at once instead of after the kernel's retransmis
 import asyncio
 import logging
 import ssl
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -17,7 +18,7 @@ from typing import cast
 import msgspec
 
 from quorate.env import Address, Env, Listener, Timer
-from quorate.kernel import Codec, Duration, Malformed, NodeId, milliseconds
+from quorate.kernel import Codec, Duration, Instant, Malformed, NodeId, milliseconds, seconds
 from quorate.replication.frames import PROTOCOL_VERSION, FrameReader, Kind, frame
 from quorate.replication.turn import Turn
 
@@ -34,6 +35,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
 
 _HELLO: Codec[Hello] = Codec(Hello)
 _PING_FRAME = frame(Kind.PING, b"")
+_COMPLAINT_INTERVAL = seconds(60)
+_COMPLAINT_COUNT_MAX = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,10 @@ class LinksConfig:
     dial_timeout: Duration = milliseconds(1_000)
     # Bytes waiting in one link's socket buffer above which further messages are dropped.
     buffer_bytes_max: int = 64 << 20
+    # Connections that were accepted and have not greeted; more are closed at once.
+    stranger_count_max: int = 256
+    # A greeting is short: who sends more before it is not a node.
+    greeting_bytes_max: int = 4_096
 
 
 class Links:
@@ -74,6 +81,10 @@ class Links:
         self._client_tls = client_tls
         self._addresses: dict[NodeId, Address] = {}
         self._connections: dict[NodeId, _Connection] = {}
+        # Accepted and not greeted yet, oldest first.
+        self._strangers: dict[_Connection, None] = {}
+        # What was complained about, and when: a peer that keeps coming back is not worth a line each time.
+        self._complaints: dict[str, Instant] = {}
         self._dialers: dict[NodeId, asyncio.Task[None]] = {}
         self._handlers: dict[int, Callable[[NodeId, bytes], None]] = {}
         self._on_lost: list[Callable[[NodeId], None]] = []
@@ -99,9 +110,14 @@ class Links:
 
     async def start(self, listen: Address) -> Address:
         """Listen for peers; return the address in use. Raise OSError when it cannot be had."""
-        self._listener = await self.env.streams.listen(listen, lambda: _Connection(self), tls=self._server_tls)
+        self._listener = await self.env.streams.listen(listen, self._accept, tls=self._server_tls)
         self._tick()
         return self._listener.address
+
+    def _accept(self) -> "_Connection":
+        connection = _Connection(self)
+        self._strangers[connection] = None
+        return connection
 
     def set_peers(self, addresses: dict[NodeId, Address]) -> None:
         """Say which peers exist now and where; links to others are closed."""
@@ -133,7 +149,7 @@ class Links:
             self._listener.close()
         for dialer in list(self._dialers.values()):
             dialer.cancel()
-        for connection in list(self._connections.values()):
+        for connection in (*self._connections.values(), *self._strangers):
             connection.close()
         await asyncio.gather(*self._dialers.values(), return_exceptions=True)
 
@@ -188,12 +204,20 @@ class Links:
                 async with asyncio.timeout(self.config.dial_timeout / 1e9):
                     await self.env.streams.connect(self._addresses[node], _always(connection), tls=self._client_tls)
                     await connection.greeted.wait()
-            except (OSError, TimeoutError, ssl.SSLError) as cause:
+            except (OSError, TimeoutError) as cause:
                 log.debug("node %d cannot be reached: %s", node, cause)
+                if isinstance(cause, ssl.SSLError):
+                    self.complain(f"node {node} cannot be trusted: {cause}")
                 connection.close()
+            except asyncio.CancelledError:
+                connection.close()
+                raise
             if connection.is_greeted:
-                delay_ns = float(self.config.retry_delay_min)
+                begin = self.env.clock.now()
                 await connection.closed.wait()
+                # A peer that greets and then refuses is not asked again at once.
+                if self.env.clock.now() - begin > self.config.retry_delay_max:
+                    delay_ns = float(self.config.retry_delay_min)
             await asyncio.sleep(delay_ns / 1e9 * (0.5 + self.env.rng.random() / 2))
             delay_ns = min(delay_ns * 2, self.config.retry_delay_max)
 
@@ -206,6 +230,10 @@ class Links:
                 connection.close()
             else:
                 connection.write(_PING_FRAME)
+        for connection in list(self._strangers):
+            if now - connection.heard_at > self.config.dial_timeout:
+                self._strangers.pop(connection)  # one that fails its TLS handshake never tells
+                connection.close()
         self._timer = self.env.clock.call_after(self.config.ping_interval, self._tick)
 
     def hello(self) -> bytes:
@@ -228,9 +256,27 @@ class Links:
         connection.node = hello.node
         old = self._connections.get(hello.node)
         self._connections[hello.node] = connection
-        if old is not None:
+        if old is not None:  # what was in flight on it is lost
             old.close()
+            self._tell_lost(hello.node)
         return None
+
+    def complain(self, reason: str, where: str = "") -> None:
+        """Log why a connection was refused, at most once a minute for each reason."""
+        now = self.env.clock.now()
+        if now - self._complaints.get(reason, Instant(now - _COMPLAINT_INTERVAL)) >= _COMPLAINT_INTERVAL:
+            if len(self._complaints) >= _COMPLAINT_COUNT_MAX:
+                self._complaints.clear()
+            self._complaints[reason] = now
+            log.error("node %d: %s%s", self.env.node, reason, where)
+
+    def is_too_many(self) -> bool:
+        """Return whether more strangers wait than are allowed."""
+        return len(self._strangers) > self.config.stranger_count_max
+
+    def known(self, connection: "_Connection") -> None:
+        """Take a connection from among the strangers: it was greeted, refused, or it ended."""
+        self._strangers.pop(connection, None)
 
     def received(self, node: NodeId, frames: list[tuple[int, bytes]]) -> None:
         """Hand frames to their handlers; a kind that nobody handles is ignored."""
@@ -238,15 +284,21 @@ class Links:
             handler = self._handlers.get(kind)
             if handler is not None:
                 handler(node, payload)
+            elif kind == Kind.REFUSAL and node in self._connections:
+                self._connections[node].refused(payload)
 
     def lost(self, connection: "_Connection") -> None:
         """Forget a connection that ended."""
+        self._strangers.pop(connection, None)
         if self._connections.get(connection.node) is connection:
             del self._connections[connection.node]
             self._outgoing.pop(connection.node, None)
-            if not self._is_stopped:
-                for handler in self._on_lost:
-                    handler(connection.node)
+            self._tell_lost(connection.node)
+
+    def _tell_lost(self, node: NodeId) -> None:
+        if not self._is_stopped:
+            for handler in self._on_lost:
+                handler(node)
 
 
 def _always(connection: "_Connection") -> Callable[[], "_Connection"]:
@@ -281,6 +333,9 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are not asyncio's by inheritance
         self._transport.set_write_buffer_limits(high=4 << 20)
+        if self.links.is_too_many():
+            self._transport.abort()
+            return
         self._transport.write(self.links.hello())
 
     def data_received(self, data: bytes) -> None:
@@ -288,32 +343,46 @@ class _Connection(asyncio.Protocol):
         self.heard_at = self.links.env.clock.now()
         try:
             frames = self._reader.feed(data)
-            if not self.is_greeted and frames:
-                kind, payload = frames.pop(0)
-                if not self._greet(kind, payload):
-                    return
+            if not self.is_greeted and not self._greet(frames):
+                return
             self.links.received(self.node, frames)
-        except Malformed as cause:
-            log.warning("node %d: garbage from node %d: %s", self.links.env.node, self.node, cause)
+        except (Malformed, struct.error) as cause:  # struct.error: a payload that is too short for what it claims to be
+            who = f"node {self.node}" if self.is_greeted else f"a stranger at {self._peer()}"
+            log.warning("node %d: garbage from %s: %s", self.links.env.node, who, cause)
             self.close()
 
-    def _greet(self, kind: int, payload: bytes) -> bool:
+    def _peer(self) -> str:
+        name = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return f"{name[0]}:{name[1]}" if name else "?"
+
+    def _greet(self, frames: list[tuple[int, bytes]]) -> bool:
+        """Take the greeting off the frames; return whether what follows may be handled."""
+        if not frames:
+            if self._reader.waiting_bytes > self.links.config.greeting_bytes_max:
+                raise Malformed("a greeting is shorter")
+            return False
+        kind, payload = frames.pop(0)
         if kind == Kind.REFUSAL:
-            log.error("node %d was refused: %s", self.links.env.node, payload.decode(errors="replace")[:200])
-            self.close()
+            self.refused(payload)
             return False
         if kind != Kind.HELLO:
             raise Malformed("a connection begins with a greeting")
         reason = self.links.greet(self, payload)
+        self.is_greeted = reason is None
+        self.links.known(self)
         if reason is not None:
             self.links.refused_count += 1
-            log.error("node %d refuses a peer: %s", self.links.env.node, reason)
+            self.links.complain(f"refused a peer: {reason}", f" (it called from {self._peer()})")
             self.write(frame(Kind.REFUSAL, reason.encode()))
             self.close()
             return False
-        self.is_greeted = True
         self.greeted.set()
         return True
+
+    def refused(self, payload: bytes) -> None:
+        """Hear that the peer does not want this node."""
+        self.links.complain(f"was refused: {payload.decode(errors='replace')[:200]}", f" (by {self._peer()})")
+        self.close()
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

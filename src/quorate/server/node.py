@@ -17,7 +17,7 @@ from quorate.kernel import GroupId, LogIndex, NodeId
 from quorate.kernel.errors import DefiniteError, NotLeader, QuorateError, Refused, TimedOut, from_code
 from quorate.protocols.raft import Configuration, Reconfigure, TransferLeadership
 from quorate.replication import Group, Kind, Links, Turn
-from quorate.server.config import Config
+from quorate.server.config import Config, parse_address
 from quorate.server.replica import Replica
 from quorate.server.router import Router
 from quorate.storage import Base, WriteAheadLog
@@ -121,8 +121,8 @@ class Node:
         self.links.on_frame(Kind.SNAPSHOT, self._on_snapshot)
         self.links.on_frame(Kind.PUBLISH, self._on_published)
         self.links.on_lost(self._on_lost)
-        host, _, port = self.config.listen.peer.rpartition(":")
-        self.peer_address = await self.links.start(Address(host, int(port)))
+        if self.config.listen.peer:  # an embedded store has no peers
+            self.peer_address = await self.links.start(parse_address(self.config.listen.peer, "listen.peer"))
         for replica in self.replicas.values():
             replica.start()
         self.members_changed()
