@@ -6,7 +6,7 @@ All three give the same `Database`. `quorate.sync` is the plain synchronous twin
 from quorate.api.asynchronous import Member, connect, join, open_
 from quorate.api.maintenance import examine, restore_snapshot, save_snapshot
 from quorate.api.process import run_local_cluster, run_node, serve_real, write_local_configs
-from quorate.api.synchronous import SyncDatabase, SyncTransaction, connect_sync, open_sync
+from quorate.api.synchronous import SyncDatabase, SyncTransaction, connect_sync, join_sync, open_sync
 
 __all__ = [
     "Member",
@@ -16,6 +16,7 @@ __all__ = [
     "connect_sync",
     "examine",
     "join",
+    "join_sync",
     "open_",
     "open_sync",
     "restore_snapshot",

@@ -12,7 +12,7 @@ from quorate.client import Database, LocalExecutor, RemoteExecutor
 from quorate.env import Env
 from quorate.kernel import NodeId, seconds
 from quorate.kernel.errors import ConfigError, Unreachable, UsageError
-from quorate.runtime import real_env
+from quorate.runtime import client_context, real_env
 from quorate.server import Config, Listen, Server, parse_address
 
 if TYPE_CHECKING:
@@ -110,20 +110,36 @@ async def join(
 
 
 @contextlib.asynccontextmanager
-async def connect(url: str, *, password: str = "", timeout: float = 10.0) -> AsyncIterator[Database]:
+async def connect(
+    url: str,
+    *,
+    password: str = "",
+    timeout: float = 10.0,
+    certificate: str = "",
+    key: str = "",
+    authority: str = "",
+) -> AsyncIterator[Database]:
     """Connect to a cluster.
 
     Args:
         url: "quorate://host:port,host:port": Redis doors of some of its nodes.
         password: if the cluster asks for one.
         timeout: seconds after which an operation ends with an error that says whether it may have happened.
+        certificate: PEM file with this client's certificate, where the cluster's Redis doors speak TLS.
+        key: PEM file with its key.
+        authority: PEM file with the authority whose certificates the nodes must show.
     """
     if not url.startswith(SCHEME):
         raise UsageError(f"{url!r}: an address begins with {SCHEME}")
     addresses = [parse_address(part, "url") for part in url[len(SCHEME) :].strip("/").split(",") if part]
     if not addresses:
         raise UsageError(f"{url!r}: no host:port in it")
-    executor = RemoteExecutor(client_env(), addresses, password=password, timeout=seconds(timeout))
+    if timeout <= 0:
+        raise UsageError("timeout: seconds above 0")
+    if any((certificate, key, authority)) and not all((certificate, key, authority)):
+        raise UsageError("certificate, key and authority are needed together")
+    tls = client_context(certificate, key, authority) if certificate else None
+    executor = RemoteExecutor(client_env(), addresses, password=password, timeout=seconds(timeout), tls=tls)
     async with Database(executor) as database:
         yield database
 

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from quorate.api.asynchronous import connect, open_
+from quorate.api.asynchronous import connect, join, open_
 from quorate.client import Consistency, Database, Item, KeyChange, Transaction, Versioned
-from quorate.kernel.errors import Conflict
+from quorate.kernel.errors import Conflict, UsageError
 
 T = TypeVar("T")
 Key = str | bytes
@@ -25,14 +25,28 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Run a coroutine there and wait for its result; an interrupt of the caller ends it there too."""
+        if self._loop.is_closed():
+            work.close()
+            raise UsageError("this database is closed")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
     def close(self) -> None:
         """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self._loop.is_closed()
 
 
 class SyncTransaction:
@@ -119,7 +133,8 @@ class SyncDatabase:
                     return
                 yield item
         finally:
-            self._loop.run(source.aclose())
+            if not self._loop.is_closed:
+                self._loop.run(source.aclose())
 
     def transaction(self) -> SyncTransaction:
         """Return a transaction for a `with` block."""
@@ -138,9 +153,12 @@ class SyncDatabase:
             return body(attempt)
 
     def close(self) -> None:
-        """Let go of everything."""
-        self._loop.run(self._leave())
-        self._loop.close()
+        """Let go of everything; harmless when that was done."""
+        if not self._loop.is_closed:
+            try:
+                self._loop.run(self._leave())
+            finally:
+                self._loop.close()
 
     async def _leave(self) -> None:
         await self._context.__aexit__(None, None, None)
@@ -159,6 +177,42 @@ def open_sync(directory: str | Path) -> SyncDatabase:
     return SyncDatabase(lambda: open_(directory))
 
 
-def connect_sync(url: str, *, password: str = "", timeout: float = 10.0) -> SyncDatabase:
+def connect_sync(
+    url: str,
+    *,
+    password: str = "",
+    timeout: float = 10.0,
+    certificate: str = "",
+    key: str = "",
+    authority: str = "",
+) -> SyncDatabase:
     """Connect to a cluster; see `quorate.connect`."""
-    return SyncDatabase(lambda: connect(url, password=password, timeout=timeout))
+    return SyncDatabase(
+        lambda: connect(url, password=password, timeout=timeout, certificate=certificate, key=key, authority=authority)
+    )
+
+
+def join_sync(
+    directory: str | Path,
+    *,
+    name: str,
+    node: int,
+    peers: Mapping[int, str],
+    redis: str = "",
+    http: str = "",
+    is_new: bool = False,
+    ready_timeout: float = 10.0,
+) -> SyncDatabase:
+    """Make the calling process one member of a cluster; see `quorate.join`. Its node runs in a thread of its own."""
+    return SyncDatabase(
+        lambda: join(
+            directory,
+            name=name,
+            node=node,
+            peers=peers,
+            redis=redis,
+            http=http,
+            is_new=is_new,
+            ready_timeout=ready_timeout,
+        )
+    )

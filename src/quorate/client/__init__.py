@@ -3,10 +3,12 @@
 from quorate.client.database import Database, Item, Transaction, Versioned, end_of_prefix
 from quorate.client.executor import Consistency, Executor, KeyChange
 from quorate.client.local import LocalExecutor
-from quorate.client.remote import RemoteExecutor
+from quorate.client.remote import RemoteExecutor, SessionForgotten
+from quorate.client.slots import SLOT_COUNT, named_keys, place_of, slot_of
 from quorate.client.wire import Connection
 
 __all__ = [
+    "SLOT_COUNT",
     "Connection",
     "Consistency",
     "Database",
@@ -15,7 +17,11 @@ __all__ = [
     "KeyChange",
     "LocalExecutor",
     "RemoteExecutor",
+    "SessionForgotten",
     "Transaction",
     "Versioned",
     "end_of_prefix",
+    "named_keys",
+    "place_of",
+    "slot_of",
 ]

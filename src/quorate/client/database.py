@@ -1,6 +1,7 @@
 """The Python API of a store: the same for an embedded one, a member and a remote cluster."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -12,6 +13,9 @@ from quorate.store import Command, NilArray, transaction
 Key = str | bytes
 T = TypeVar("T")
 SCAN_PAGE_COUNT = 256
+TTL_S_MAX = 10_000_000_000
+WATCH_BACKLOG_COUNT_MAX = 100_000
+"""Changes that wait for a slow watcher; with more the watch ends."""
 
 
 class Versioned(NamedTuple):
@@ -22,10 +26,10 @@ class Versioned(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One key of a scan."""
+    """One key of a scan; the value is None where the key holds no string (a hash, a list …)."""
 
     key: bytes
-    value: bytes
+    value: bytes | None
     version: int
 
 
@@ -82,8 +86,8 @@ class Database:
         if if_version is not None:
             args += [b"VERSION", str(if_version).encode()]
         if ttl is not None:
-            if ttl <= 0:
-                raise UsageError("ttl: seconds above 0")
+            if not 0 < ttl < TTL_S_MAX:
+                raise UsageError(f"ttl: seconds above 0 and below {TTL_S_MAX:,}")
             args += [b"TTL", str(max(1, round(ttl * 1000))).encode()]
         version: int = await self.executor.write(args)
         return version
@@ -101,9 +105,16 @@ class Database:
         return total
 
     async def scan(self, prefix: Key = b"", *, start: Key | None = None, end: Key | None = None) -> AsyncIterator[Item]:
-        """Yield keys in order, start <= key < end, in pages; each page is linearizable, the whole is not."""
-        first = to_bytes(start) if start is not None else to_bytes(prefix)
-        last = to_bytes(end) if end is not None else end_of_prefix(to_bytes(prefix))
+        """Yield keys in order, start <= key < end, in pages; each page is linearizable, the whole is not.
+
+        Args:
+            prefix: only keys that begin with it.
+            start: of those, the first key; None: the first of all.
+            end: of those, the first key that is left out; None or empty: none is, up to the last of all.
+        """
+        first = max(to_bytes(prefix), to_bytes(start) if start is not None else b"")
+        ends = [bound for bound in (end_of_prefix(to_bytes(prefix)), to_bytes(end or b"")) if bound]
+        last = min(ends, default=b"")
         while True:
             args = [b"QUORATE.SCAN", first, last, str(SCAN_PAGE_COUNT).encode()]
             page = await self.executor.read(args, "linearizable")
@@ -114,15 +125,32 @@ class Database:
             first = page[-1][0] + b"\x00"
 
     async def watch(self, prefix: Key = b"") -> AsyncIterator[KeyChange]:
-        """Yield every change of the keys with a prefix, from now on; raise ConnectionLost when some may be missed."""
-        queue: asyncio.Queue[KeyChange | None] = asyncio.Queue()
-        end = await self.executor.watch(to_bytes(prefix), queue.put_nowait)
+        """Yield every change of the keys with a prefix, from the first step of the iteration on.
+
+        Raises:
+            ConnectionLost: changes may have been missed: the connection broke, the node took over a snapshot, or more
+                than `WATCH_BACKLOG_COUNT_MAX` changes wait because the caller is too slow.
+        """
+        changes: deque[KeyChange | None] = deque()
+        arrived = asyncio.Event()
+
+        def listener(change: KeyChange | None) -> None:
+            if len(changes) >= WATCH_BACKLOG_COUNT_MAX:
+                changes.clear()
+                change = None
+            changes.append(change)
+            arrived.set()
+
+        end = await self.executor.watch(to_bytes(prefix), listener)
         try:
             while True:
-                change = await queue.get()
-                if change is None:
-                    raise ConnectionLost("the watch broke and changes may have been missed; read, then watch again")
-                yield change
+                while changes:
+                    change = changes.popleft()
+                    if change is None:
+                        raise ConnectionLost("changes may have been missed; read what matters, then watch again")
+                    yield change
+                arrived.clear()
+                await arrived.wait()
         finally:
             end()
 
@@ -148,6 +176,8 @@ class Database:
 
     async def execute(self, *args: Key | int) -> Any:
         """Run any Redis command through the log and return its reply as plain values."""
+        if not args:
+            raise UsageError("execute: which command?")
         return await self.executor.write([to_bytes(args[0]).upper(), *(to_bytes(arg) for arg in args[1:])])
 
     async def close(self) -> None:

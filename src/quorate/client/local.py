@@ -5,8 +5,22 @@ from collections.abc import Callable
 from typing import Any
 
 from quorate.client.executor import Consistency, KeyChange
-from quorate.kernel.errors import from_code
-from quorate.store import NEEDS_LOG, Backend, Change, Command, Pairs, Reply, ReplyError, ReplySet, SimpleString
+from quorate.kernel.errors import NotLeader, from_code
+from quorate.store import (
+    NEEDS_LOG,
+    Backend,
+    Change,
+    Command,
+    NilArray,
+    Pairs,
+    Reply,
+    ReplyError,
+    ReplySet,
+    SimpleString,
+)
+
+_ATTEMPT_COUNT_MAX = 5
+"""How often a write is made again that a change of leader has certainly undone."""
 
 
 class _Waiter:
@@ -25,16 +39,33 @@ class _Waiter:
 
 
 def plain(reply: Reply) -> Any:
-    """Return a reply as a RESP3 client would hand it to its user."""
+    """Return a reply as a RESP3 client would hand it to its user; raise the error that it is.
+
+    Errors inside a list, those of single commands of a transaction, stay where they are, as values.
+    """
     if isinstance(reply, ReplyError):
         raise from_code(reply.code, reply.text)
-    if isinstance(reply, SimpleString):
-        return reply.text
-    if isinstance(reply, ReplySet):
-        return list(reply.items)
-    if isinstance(reply, Pairs):
-        return [list(pair) for pair in reply.items]
-    return reply
+    return _plain(reply)
+
+
+def _plain(reply: Any) -> Any:
+    match reply:
+        case SimpleString(text):
+            return text.encode()
+        case ReplySet(items):
+            return list(items)
+        case Pairs(items):
+            return [list(pair) for pair in items]
+        case NilArray():
+            return None
+        case list():
+            return [_plain(item) for item in reply]
+        case dict():
+            return {_plain(key): _plain(value) for key, value in reply.items()}
+        case ReplyError(code, text):
+            return from_code(code, text)
+        case _:
+            return reply
 
 
 class LocalExecutor:
@@ -45,9 +76,15 @@ class LocalExecutor:
 
     async def write(self, args: list[bytes]) -> Any:
         """Run a command through the log."""
-        waiter = _Waiter()
-        self.node.write(Command(0, args), waiter)
-        return plain(await waiter.future)
+        for attempt in range(_ATTEMPT_COUNT_MAX):
+            waiter = _Waiter()
+            self.node.write(Command(0, args), waiter)
+            try:
+                return plain(await waiter.future)
+            except NotLeader:  # certainly not applied: the leader changed
+                if attempt == _ATTEMPT_COUNT_MAX - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def read(self, args: list[bytes], consistency: Consistency) -> Any:
         """Run a read-only command."""

@@ -1,6 +1,7 @@
 """One RESP3 connection: requests in, replies in the same order out, pushes to a listener."""
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -46,15 +47,20 @@ class Connection(asyncio.Protocol):
         *,
         password: str = "",
         on_push: Callable[[list[Any]], None] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> "Connection":
         """Connect and greet; raise Unreachable, or the refusal of the node."""
         connection = cls(on_push)
         try:
-            await streams.connect(address, lambda: connection)
+            await streams.connect(address, lambda: connection, tls=tls)
         except OSError as cause:
             raise Unreachable(f"no node answers at {address}: {cause}") from cause
         auth = [b"AUTH", b"default", password.encode()] if password else []
-        await connection.request([b"HELLO", b"3", *auth])
+        try:
+            await connection.request([b"HELLO", b"3", *auth])
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def request(self, args: Sequence[bytes]) -> Any:
@@ -85,7 +91,7 @@ class Connection(asyncio.Protocol):
         while True:
             try:
                 reply = self._reader.gets()
-            except ConnectionLost:
+            except ConnectionLost:  # not RESP: nothing behind it can be trusted
                 self.close()
                 return
             if reply is _NOTHING:

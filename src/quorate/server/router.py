@@ -8,32 +8,14 @@ together; such an answer is linearizable per group, not over all of them.
 Replies of different groups arrive in any order; a `Sequencer` per caller brings them back into the order of the calls.
 """
 
-import binascii
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from quorate.store import (
-    Command,
-    Reply,
-    ReplyError,
-    find,
-    keys_of,
-    transaction_keys,
-)
+from quorate.client import named_keys, place_of
+from quorate.store import Command, Reply, ReplyError
 
-SLOT_COUNT: Final = 16_384
 _CROSS_SLOT: Final = ReplyError("CROSSSLOT", "Keys in request don't hash to the same slot")
-
-
-def slot_of(key: bytes) -> int:
-    """Return the hash slot of a key. Source: Redis Cluster specification, "Key distribution model"."""
-    begin = key.find(b"{")
-    if begin >= 0:
-        end = key.find(b"}", begin + 1)
-        if end > begin + 1:
-            key = key[begin + 1 : end]
-    return binascii.crc_hqx(key, 0) % SLOT_COUNT
 
 
 class Door(Protocol):
@@ -152,7 +134,7 @@ class Router:
 
     def place_of(self, key: bytes) -> int:
         """Return the place of the group that decides about a key."""
-        return slot_of(key) * self.group_count // SLOT_COUNT
+        return place_of(key, self.group_count)
 
     def route(self, command: Command, caller: Any) -> None:
         """Send a command to the group of its keys, or to all."""
@@ -172,12 +154,8 @@ class Router:
 
     def places(self, command: Command) -> list[int]:
         """Return the places of the groups whose keys a command names; empty when it names none."""
-        args = command.args
-        if args[0] == b"QUORATE.EXEC":
-            return sorted({self.place_of(key) for key in transaction_keys(command)}) or [0]
-        spec = find(args[0])
-        keys = keys_of(spec, args) if spec is not None else []
-        if not keys and (spec is None or args[0] not in _ASK_ALL):
+        keys = named_keys(command)
+        if not keys and command.args[0] not in _ASK_ALL:
             return [0]
         return sorted({self.place_of(key) for key in keys})
 

@@ -48,7 +48,18 @@ class Server:
         self._http: HttpServer | None = None
 
     async def start(self) -> None:
-        """Recover, join, open the doors; an empty address opens none. Raise StorageError or OSError."""
+        """Recover, join, open the doors; an empty address opens none.
+
+        Raises:
+            StorageError, OSError: everything that was opened is closed again.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         await self.node.start()
         listen, limits = self.config.listen, self.config.limits
         if listen.redis:
@@ -90,6 +101,8 @@ class Server:
             await self._http.stop()
         if self._resp is not None:
             await self._resp.stop()
-        await self.node.checkpoint_quietly()
-        await self.node.stop()
-        self.on_stopped()
+        try:
+            await self.node.checkpoint_quietly()
+            await self.node.stop()
+        finally:
+            self.on_stopped()
