@@ -272,9 +272,8 @@ class CountingBloomFilter(GrowingFilter):
             for key_hash in hashes.tolist():
                 self._add_hash(key_hash)
             return
-        fresh = np.zeros(2 * len(self._counters), dtype=np.int64)
-        for places in _position_arrays(hashes, self.bit_count, self.hash_count):
-            fresh += np.bincount(places, minlength=len(fresh))
+        places = np.concatenate(list(_position_arrays(hashes, self.bit_count, self.hash_count)))
+        fresh = np.minimum(np.bincount(places, minlength=2 * len(self._counters)), _COUNTER_MAX).astype(np.uint8)
         own = np.frombuffer(self._counters, dtype=np.uint8)
         low = np.minimum((own & 15) + fresh[0::2], _COUNTER_MAX).astype(np.uint8)
         high = np.minimum((own >> 4) + fresh[1::2], _COUNTER_MAX).astype(np.uint8)
@@ -316,13 +315,13 @@ _COUNTING: Envelope[tuple[int, float, bytes]] = Envelope("counting-bloom", 1, tu
 
 GROWTH: Final = 2
 TIGHTENING: Final = 0.8
-_RUN: Final = 4096
+_RUN: Final = 1 << 16
 
 
 class ScalableBloomFilter(GrowingFilter):
     """A chain of Bloom filters, each twice as large and stricter, so that the error rate holds without a known size.
 
-    Keys that seem to be there already are not added again; many are checked in runs of 4,096 at a time.
+    Keys that seem to be there already are not added again; many are checked in runs of 65,536 at a time.
 
     Example:
         >>> seen = ScalableBloomFilter(100, 0.01)
@@ -365,36 +364,35 @@ class ScalableBloomFilter(GrowingFilter):
     def add_many(self, keys: "Iterable[Key] | NDArray[Any]") -> None:
         """Add all keys that do not seem to be there already."""
         for run in pieces(keys, _RUN):
-            self._add_run(hash_array(run).tolist() if has_numpy() else hash_list(run))
+            if has_numpy():
+                self._add_array(hash_array(run))
+            else:
+                self._add_run(hash_list(run))
 
     def _add_hash(self, key_hash: int) -> None:
         self._add_run([key_hash])
 
     def _add_run(self, hashes: list[int]) -> None:
-        fresh = self._fresh(list(dict.fromkeys(hashes)))
-        while fresh:
-            part = self.parts[-1]
-            room = part.capacity - self._last_count
-            taken, fresh = fresh[:room], fresh[room:]
-            if has_numpy():
-                import numpy as np
-
-                part._add_hashes(np.array(taken, dtype=np.uint64))
-            else:
-                for key_hash in taken:
-                    part._add_hash(key_hash)
-            self._last_count += len(taken)
-            if fresh:
+        for key_hash in [h for h in dict.fromkeys(hashes) if not self._has_hash(h)]:
+            if self._last_count == self.parts[-1].capacity:
                 self._grow()
+            self.parts[-1]._add_hash(key_hash)
+            self._last_count += 1
 
-    def _fresh(self, hashes: list[int]) -> list[int]:
-        if has_numpy() and len(hashes) > 16:
-            import numpy as np
+    def _add_array(self, hashes: "NDArray[np.uint64]") -> None:
+        """Add a run of hashes; the same outcome as `_add_run`, in the same order."""
+        import numpy as np
 
-            array = np.array(hashes, dtype=np.uint64)
-            fresh: list[int] = array[~self._has_hashes(array)].tolist()
-            return fresh
-        return [key_hash for key_hash in hashes if not self._has_hash(key_hash)]
+        _, firsts = np.unique(hashes, return_index=True)
+        fresh = hashes[np.sort(firsts)]
+        fresh = fresh[~self._has_hashes(fresh)]
+        while len(fresh):
+            if self._last_count == self.parts[-1].capacity:
+                self._grow()
+            room = self.parts[-1].capacity - self._last_count
+            self.parts[-1]._add_hashes(fresh[:room])
+            self._last_count += len(fresh[:room])
+            fresh = fresh[room:]
 
     def _has_hash(self, key_hash: int) -> bool:
         # The last parts hold most of the keys.

@@ -334,14 +334,14 @@ class QuotientFilter(GrowingFilter):
     def _add_hashes(self, hashes: "NDArray[np.uint64]") -> None:
         import numpy as np
 
-        if self._counts_keys or 16 * len(hashes) < self.slot_count:
+        if 16 * len(hashes) < self.slot_count:
             for key_hash in hashes.tolist():
                 self._add_hash(key_hash)
             return
         quotients, remainders = self._decoded()
         held = quotients << np.uint64(self.remainder_bits) | remainders
         fresh = hashes >> np.uint64(64 - self._bits())
-        merged = np.unique(np.concatenate((held, fresh)))
+        merged, counts = _merged(held, fresh, self._held_counts())
         if len(merged) > LOAD_MAX * self.slot_count:
             raise Full(f"{len(merged)} fingerprints do not fit {self.slot_count} slots at a load of {LOAD_MAX}")
         homes = (merged >> np.uint64(self.remainder_bits)).view(np.int64)
@@ -350,16 +350,27 @@ class QuotientFilter(GrowingFilter):
         places = np.maximum.accumulate(homes - order) + order
         while len(merged) and places[-1] >= len(self._slots):
             self._add_spare()
-        laid = np.zeros(len(self._slots), dtype=np.uint64)
-        flags = np.zeros(len(merged), dtype=np.uint64)
-        flags[1:] |= np.where(homes[1:] == homes[:-1], np.uint64(_CONTINUATION), np.uint64(0))
-        flags |= np.where(places != homes, np.uint64(_SHIFTED), np.uint64(0))
-        laid[places] = (merged & np.uint64((1 << self.remainder_bits) - 1)) << np.uint64(_FLAG_BITS) | flags
-        laid[homes] |= np.uint64(_OCCUPIED)
+        flags = (places != homes).astype(np.uint64) << np.uint64(2)
+        flags[1:] |= (homes[1:] == homes[:-1]).astype(np.uint64) << np.uint64(1)
+        merged &= np.uint64((1 << self.remainder_bits) - 1)
+        merged <<= np.uint64(_FLAG_BITS)
         own = np.frombuffer(self._slots, dtype=np.dtype(self._typecode))
-        own[:] = laid
+        own[:] = 0
+        own[places] = (merged | flags).astype(own.dtype)
+        own[homes] |= own.dtype.type(_OCCUPIED)
+        if self._counters is not None and counts is not None:
+            np.frombuffer(self._counters, dtype=np.dtype("I"))[places] = counts
         self._count = len(merged)
         self._index = None
+
+    def _held_counts(self) -> "NDArray[np.int64] | None":
+        """Return the counts of all fingerprints, in order; None if this filter does not count."""
+        import numpy as np
+
+        if self._counters is None:
+            return None
+        used = np.frombuffer(self._slots, dtype=np.dtype(self._typecode)) > 0
+        return np.frombuffer(self._counters, dtype=np.dtype("I"))[used].astype(np.int64)
 
     def _decoded(self) -> "tuple[NDArray[np.uint64], NDArray[np.uint64]]":
         """Return quotients and remainders of all fingerprints, in order."""
@@ -414,6 +425,28 @@ class CountingQuotientFilter(QuotientFilter):
     def count(self, key: Key) -> int:
         """Return how often a key was added, or more if another key shares its fingerprint."""
         return self._find(*self._cut(hash_key(key)))
+
+
+def _merged(
+    held: "NDArray[np.uint64]", fresh: "NDArray[np.uint64]", counts: "NDArray[np.int64] | None"
+) -> "tuple[NDArray[np.uint64], NDArray[np.int64] | None]":
+    """Return the different fingerprints of both, ascending, and how often each is counted (None if none are)."""
+    import numpy as np
+
+    joined = np.concatenate((held, fresh))
+    if counts is None:
+        joined.sort()
+    else:
+        order = np.argsort(joined, kind="stable")
+        joined = joined[order]
+    is_first = np.ones(len(joined), dtype=np.bool_)
+    np.not_equal(joined[1:], joined[:-1], out=is_first[1:])
+    merged = joined[is_first]
+    if counts is None or not len(joined):
+        return merged, counts
+    weights = np.concatenate((counts, np.ones(len(fresh), dtype=np.int64)))[order]
+    sums = np.add.reduceat(weights, np.flatnonzero(is_first))
+    return merged, np.minimum(sums, COUNT_MAX)
 
 
 def _pack(pairs: list[tuple[int, int]]) -> bytes:
