@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quorate.kernel import GroupId, LogIndex, NodeId, Output, Record, milliseconds
-from quorate.kernel.errors import DiskFull, Refused, StorageError, TimedOut
+from quorate.kernel import GroupId, Instant, LogIndex, NodeId, Output, Record, marks, milliseconds, seconds
+from quorate.kernel.errors import DiskFull, NotLeader, Refused, StorageError, TimedOut
 from quorate.protocols.raft import (
     MESSAGES,
     RECORDS,
@@ -24,9 +24,8 @@ from quorate.protocols.raft import (
     RaftRecord,
     SendSnapshot,
     SnapshotMarker,
-    SnapshotReceived,
 )
-from quorate.replication import PIECES, Group, GroupConfig, Host, Sink, Snapshots, Source, Vocabulary
+from quorate.replication import Group, GroupConfig, Host, Sink, Snapshots, Source, Vocabulary
 from quorate.storage import Base
 from quorate.store import BATCHES, NEEDS_LOG, Batch, Command, KeyValueStore, Limits, NodeInfo, Reply, ReplyError
 
@@ -38,6 +37,12 @@ log = logging.getLogger("quorate.replica")
 DATABASE_COUNT = 16
 SYSTEM_DB = DATABASE_COUNT
 """The database in which the cluster keeps what it must agree on about itself; doors do not offer it."""
+
+_WATCH_INTERVAL = milliseconds(200)
+_RETRY_AFTER = seconds(5)
+_SEGMENT_COUNT_KEPT = 2
+"""Files of the log that are kept without complaint; with more, groups that hold the oldest back let go of it."""
+_REWRITE_BYTES_MAX = 4 << 20
 
 MEMBERS_KEY = b"members"
 REMOVED = b"-"
@@ -112,14 +117,18 @@ class Replica:
 
     def __init__(self, node: "Node", group: GroupId, base: Base) -> None:
         self.node = node
+        self._group_id = group
         self.base = base
         self.state = self.make_state(base)
         self.checkpoint_count = 0
         self._lock = asyncio.Lock()
         self._tasks: dict[asyncio.Task[None], None] = {}
+        self._is_stopped = False
+        # Payload bytes appended since the last checkpoint.
         self._log_bytes = 0
         self._checkpointed_index = self.state.applied_index
-        self._full_since: int | None = None
+        # After a checkpoint that failed for want of space the next one waits until then.
+        self._retry_at = Instant(0)
         # First index and ordinal of every Append in the log, oldest first: what may be released after a checkpoint.
         self._appends: deque[tuple[int, int]] = deque()
         config = node.config
@@ -137,12 +146,15 @@ class Replica:
             ),
             group=group,
             config=GroupConfig(
-                request_timeout=config.request_timeout, pending_count_max=config.limits.pending_count_max
+                request_timeout=config.request_timeout,
+                pending_count_max=config.limits.pending_count_max,
+                inflight_batch_max=config.limits.inflight_batch_max,
             ),
         )
         self.group.on_send_snapshot = self._send_snapshot
         self.group.on_reconfigured = lambda _configuration: node.members_changed()
         self.group.on_admin_result = node.admin_result
+        self.group.on_failed = node.fail
         self._recovered = [(ordinal, RECORDS.decode(data)) for ordinal, data in node.wal.recovered(group)]
         self.machine = self.make_machine()
         self.group.configuration = self._initial_configuration()
@@ -192,9 +204,28 @@ class Replica:
                 lease_reads=config.lease_reads,
                 notify_commit=False,
             ),
-            canonical(record for _ordinal, record in self._recovered),
+            self._records(),
             self.node.env.rng,
         )
+
+    def _records(self) -> list[RaftRecord]:
+        """Return what the machine begins with; where the state at rest is ahead of the log, the log is told so first.
+
+        A crash between the replacement of the state by a snapshot and the marker in the log leaves them so, and so does
+        a restored backup. The marker goes before all that this life appends.
+        """
+        records = canonical(record for _ordinal, record in self._recovered)
+        mark = self.mark
+        known = next((record.index for record in records if isinstance(record, SnapshotMarker)), None)
+        if mark is None or (known is not None and known >= self.state.applied_index):
+            return records
+        hard = next((record for record in records if isinstance(record, HardState)), HardState(0, None))
+        if hard.term < mark.term:
+            # Whoever holds an entry of a term has seen that term, and gave no vote in it that is remembered.
+            hard = HardState(mark.term, None)
+        ahead = (hard, SnapshotMarker(self.state.applied_index, mark.term, mark.configuration))
+        self.node.wal.append(self._group_id, [RECORDS.encode(record) for record in ahead])
+        return canonical([*records, *ahead])
 
     def _initial_configuration(self) -> Configuration:
         mark = self.mark
@@ -212,39 +243,29 @@ class Replica:
     # -- life --------
 
     def start(self) -> None:
-        """Give the machine its first event, and tell it when the state at rest is ahead of its log."""
+        """Give the machine its first event."""
         self._recovered = []
-        self.group.host.start()
         mark = self.mark
         if mark is not None:
-            marker = SnapshotMarker(self.state.applied_index, mark.term, mark.configuration)
             self.group.applied_term = mark.term
-            self.group.host.call(SnapshotReceived(self.node.env.node, marker, 0))
+        self.group.host.start()
         self._watch()
 
     def stop(self) -> None:
         """Fail what waits; take no more events."""
+        self._is_stopped = True
         self.snapshots.stop()
         self.group.stop()
 
     async def close(self) -> None:
-        """Wait for a checkpoint under way and close the state at rest."""
-        for task in list(self._tasks):
-            task.cancel()
+        """Wait for what is under way with the state at rest, and close it."""
+        await self.snapshots.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.base.close()
 
     def peer_lost(self, peer: NodeId) -> None:
         """Tell the machine that a link broke."""
         self.group.host.call(PeerLost(peer))
-
-    def receive_piece(self, sender: NodeId, payload: bytes) -> bool:
-        """Take a piece of a snapshot; return whether it is for this group."""
-        piece = PIECES.decode(payload)
-        if piece.group != self.group.group:
-            return False
-        self.snapshots.receive(sender, piece)
-        return True
 
     def _on_output(self, output: Output) -> None:
         self.group.on_output(output)
@@ -259,7 +280,18 @@ class Replica:
 
     def _watch(self) -> None:
         """Every now and then: is a checkpoint due, is the disk full, is it free again?"""
-        storage, group = self.node.config.storage, self.group
+        if self._is_stopped or self.node.failed.done():
+            return
+        self.check_space()
+        if self._is_checkpoint_due() and not self._tasks:
+            task = asyncio.get_running_loop().create_task(self._checkpoint_quietly(), name="checkpoint")
+            self._tasks[task] = None
+            task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        self.node.env.clock.call_after(_WATCH_INTERVAL, self._watch)
+
+    def check_space(self) -> None:
+        """Refuse writes while the disk is short of space, and accept them when it is not any more."""
+        group = self.group
         is_short = self.node.wal.is_short_of_space
         if is_short and group.write_refusal is None:
             group.write_refusal = ("DISKFULL", "no space is left on this node's disk; reads go on, nothing was done")
@@ -267,19 +299,28 @@ class Replica:
         elif not is_short and group.write_refusal is not None:
             group.write_refusal = None
             log.warning("node %d: the disk has space again, writes are accepted", self.node.env.node)
+
+    def _is_checkpoint_due(self) -> bool:
+        if self.node.env.clock.now() < self._retry_at:
+            return False
+        storage = self.node.config.storage
         entry_count = self.state.applied_index - self._checkpointed_index
-        is_due = self._log_bytes >= storage.checkpoint_log_bytes or entry_count >= storage.checkpoint_entry_count
-        if is_due and not self._tasks:
-            task = asyncio.get_running_loop().create_task(self._checkpoint_quietly(), name="checkpoint")
-            self._tasks[task] = None
-            task.add_done_callback(lambda done: self._tasks.pop(done, None))
-        if not self.node.failed.done():
-            self.node.env.clock.call_after(milliseconds(200), self._watch)
+        if self._log_bytes >= storage.checkpoint_log_bytes or entry_count >= storage.checkpoint_entry_count:
+            return True
+        return self._holds_back()
+
+    def _holds_back(self) -> bool:
+        """Whether old files of the log are kept for the sake of this group, which has hardly anything in them."""
+        wal = self.node.wal
+        return wal.segment_count > _SEGMENT_COUNT_KEPT and self.group.group in wal.holding_back()
 
     async def _checkpoint_quietly(self) -> None:
         try:
             await self.checkpoint()
+            if self._holds_back():
+                self._release(is_whole=True)
         except DiskFull as cause:
+            self._retry_at = Instant(self.node.env.clock.now() + _RETRY_AFTER)
             log.error("node %d: no checkpoint: %s", self.node.env.node, cause)
         except StorageError as cause:
             self.node.fail(cause)
@@ -289,32 +330,52 @@ class Replica:
         async with self._lock:
             index = self.state.applied_index
             if index > self._checkpointed_index:
-                self._log_bytes = 0
+                log_bytes = self._log_bytes
                 self.state.applied_term = self.group.applied_term
                 self.state.host_bytes = msgspec.msgpack.encode(Mark(self.group.applied_term, self.group.configuration))
                 await self.state.checkpoint()
+                self._log_bytes -= log_bytes
                 self._checkpointed_index = index
                 self.checkpoint_count += 1
-                self.group.host.call(Compact(index))
-                self._release()
+                if not self.node.failed.done():
+                    self.group.host.call(Compact(index))
+                    self._release()
             return index
 
-    def _release(self) -> None:
-        """Let go of the part of the log that a restart does not need; the promises are written again first."""
-        records = [record for record in self.machine.recovery_records() if not isinstance(record, Append)]
+    def _release(self, *, is_whole: bool = False) -> None:
+        """Let go of the part of the log that a restart does not need; the promises are written again first.
+
+        Args:
+            is_whole: write also the entries that are held again, if they are few, so that everything before can go.
+                They make one frame, which a crash leaves whole or not at all.
+        """
+        records = self.machine.recovery_records()
+        held = [record for record in records if isinstance(record, Append)]
+        held_bytes = sum(len(entry.payload) for record in held for entry in record.entries)
+        is_whole = is_whole and held_bytes <= _REWRITE_BYTES_MAX
+        if not is_whole:
+            records = tuple(record for record in records if not isinstance(record, Append))
         encoder = msgspec.msgpack.Encoder()
         ordinal = self.node.wal.append(self.group.group, [encoder.encode(record) for record in records])
-        first_index = self.machine.log.base_index + 1
         needed = ordinal
+        if is_whole:
+            marks.hit("replica: an idle group wrote its log again, so that old files can go")
+            self._appends = deque((record.entries[0].index, ordinal) for record in held)
+        else:
+            self._forget_appends()
+            if self._appends:
+                needed = min(needed, self._appends[0][1])
+        self.node.wal.release(self.group.group, needed)
+        self.node.turn.ask()
+
+    def _forget_appends(self) -> None:
+        """Drop from the list what lies wholly before the machine's log."""
+        first_index = self.machine.log.base_index + 1
         while self._appends and self._appends[0][0] < first_index:
             oldest = self._appends.popleft()
             if not self._appends or self._appends[0][0] > first_index:
                 self._appends.appendleft(oldest)
                 break
-        if self._appends:
-            needed = min(needed, self._appends[0][1])
-        self.node.wal.release(self.group.group, needed)
-        self.node.turn.ask()
 
     # -- snapshots --------
 
@@ -332,12 +393,20 @@ class Replica:
 
     async def _replace(self, sink: Sink, marker: SnapshotMarker) -> None:
         async with self._lock:
-            await sink.finish()
-            self.state.reload()
-            self._checkpointed_index = self.state.applied_index
-            self.group.applied_term = marker.term
-            self.group.configuration = marker.configuration
-            self.node.members_changed()
+            if marker.index <= self.state.applied_index:
+                raise Refused("the log was faster")
+            # Nothing is applied while the state at rest changes: it would be lost, or read half old and half new.
+            self.group.pause()
+            try:
+                await sink.finish()
+                self.state.reload()
+                self._checkpointed_index = self.state.applied_index
+                self.group.applied_term = marker.term
+                self.group.configuration = marker.configuration
+                marks.hit("replica: the state was replaced by a snapshot")
+            finally:
+                self.group.replaced()
+            self.node.state_replaced()
 
     # -- members --------
 
@@ -392,8 +461,10 @@ class Replica:
 
     async def wait_for_learner(self, node: NodeId, *, timeout_s: float) -> None:
         """Wait until a learner holds nearly everything; raise TimedOut when it does not get there."""
-        deadline = self.node.env.clock.now() + round(timeout_s * 1e9)
+        deadline = self.node.env.clock.now() + seconds(timeout_s)
         while self.match_index_of(node) + 100 < self.group.commit_index or not self.match_index_of(node):
+            if not self.group.is_leader:
+                raise NotLeader("the leader changed meanwhile; the node stays a learner, ask again to promote it")
             if self.node.env.clock.now() > deadline:
                 raise TimedOut(f"node {node} has not caught up; it stays a learner, ask again to promote it")
             await asyncio.sleep(0.05)

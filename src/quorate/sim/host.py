@@ -246,7 +246,8 @@ class Host:
 
     def set_drift(self, drift_ppb: int) -> None:
         """Change the rate of the clocks: nanoseconds gained per second of true time. Complexity: O(timers)."""
-        self.time.set_drift(self.world.scheduler.now, drift_ppb)
+        # From the end of a blocking call that is under way: the program has seen the time up to there.
+        self.time.set_drift(self.departs_at(), drift_ppb)
         if self.incarnation is not None:
             self.world.scheduler.retime(self.incarnation.gate, self.time.true)
 
