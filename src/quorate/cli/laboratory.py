@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the tree."""
     app.command()(trial)
     app.command()(check)
+    app.command()(bench)
 
 
 def trial(
@@ -44,6 +45,30 @@ def trial(
         output=output,
     )
     raise typer.Exit(run_trial(options, console=Console()).exit_status)
+
+
+def bench(
+    systems: Annotated[
+        str, typer.Option("--systems", help="The first is compared with each other.")
+    ] = "quorate,etcd,redis",
+    clients: Annotated[str, typer.Option("--clients", help="Numbers of clients.")] = "1,16,64,256",
+    kinds: Annotated[str, typer.Option("--kinds", help="write, read.")] = "write,read",
+    rounds: Annotated[int, typer.Option("--rounds", help="Times each is measured, in alternation.", min=1)] = 3,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of one measurement.")] = 2.0,
+    value_bytes: Annotated[int, typer.Option("--value-bytes", help="Size of a value.", min=1)] = 256,
+) -> None:
+    """Measure local three-node clusters against each other: rates, latencies, ratios pair by pair."""
+    from quorate.lab import BenchOptions, run_bench
+
+    options = BenchOptions(
+        systems=tuple(systems.split(",")),
+        client_counts=tuple(int(count) for count in clients.split(",")),
+        kinds=tuple(kinds.split(",")),
+        round_count=rounds,
+        measure_s=seconds,
+        value_bytes=value_bytes,
+    )
+    run_bench(options, console=Console())
 
 
 def check(

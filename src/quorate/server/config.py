@@ -42,6 +42,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_count_max: int = 10_000
     # Requests accepted and unanswered; more: OVERLOADED, not done.
     pending_count_max: int = 200_000
+    # Batches proposed and not applied; while so many are out, requests gather into a larger next one. Greater: shorter
+    # waits on a slow network, smaller batches and so more work per request.
+    inflight_batch_max: int = 2
     # Unsent replies of one client; more: it is disconnected (it does not read).
     client_output_bytes_max: int = 256 << 20
     # Memory for values that are also on disk; more: the oldest are read from disk again when needed.
@@ -63,7 +66,7 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[storage]: the log and its checkpoints."""
 
     # A checkpoint is taken when the log has grown by this; greater: longer restart, fewer checkpoints.
-    checkpoint_log_bytes: int = 64 << 20
+    checkpoint_log_bytes: int = 128 << 20
     # … or by so many entries.
     checkpoint_entry_count: int = 200_000
     # Entries kept behind a checkpoint, so that a peer that is a little behind needs no snapshot.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from quorate.kernel import LogIndex, errors
 from quorate.store.rest import FORMAT, Meta, decode_meta, encode_meta, pack_reply, unpack_reply
-from quorate.store.values import decode_header
+from quorate.store.values import due_of, is_lasting
 
 if TYPE_CHECKING:
     from quorate.store.machine import KeyValueStore
@@ -25,22 +25,6 @@ SLICE_KEY_COUNT: Final = 500
 SLICE_BYTES: Final = 512 * 1024
 
 _EXPIRY_PREFIX: Final = b"\xff"
-
-
-class _Slices:
-    """Gives the loop back after each slice of work."""
-
-    def __init__(self) -> None:
-        self._key_count = 0
-        self._bytes = 0
-
-    async def worked(self, size_bytes: int) -> None:
-        """Note one more key of so many bytes; give the loop back when the slice is full."""
-        self._key_count += 1
-        self._bytes += size_bytes
-        if self._key_count >= SLICE_KEY_COUNT or self._bytes >= SLICE_BYTES:
-            self._key_count = self._bytes = 0
-            await asyncio.sleep(0)
 
 
 def _expiry_key(due_ms: int, db: int, key: bytes) -> bytes:
@@ -66,28 +50,44 @@ def _freeze(store: "KeyValueStore") -> Meta:
     )
 
 
-async def _encode(space: "Space", changes: dict[bytes, bytes | None], slices: _Slices) -> None:
-    """Settle all frozen keys of a database and enter them into the changes."""
+async def _encode(space: "Space", changes: dict[bytes, bytes | None]) -> None:
+    """Settle all frozen keys of a database and enter them into the changes.
+
+    Whole slices between two turns of the loop: a million keys pass here, so nothing is awaited for each of them.
+    """
     assert space.frozen is not None, "only what is frozen is encoded"
     if space.is_flushing:
-        await _clear(space, changes, slices)
-    for key in list(space.frozen):  # not `next(iter(…))`: deleting from the front of a dict makes that quadratic
-        if key in space.frozen:
-            space.settle(key)
-            await slices.worked(len(space.settled[key] or b""))
-    for key, data in space.settled.items():
-        changes[space.prefix + key] = data
-        due_ms = decode_header(data)[0] if data is not None else 0
-        rested_ms = 0 if space.is_flushing else space.rested_due.get(key, 0)
-        if rested_ms != due_ms:
-            if rested_ms:
-                changes[_expiry_key(rested_ms, space.db, key)] = None
-            if due_ms:
-                changes[_expiry_key(due_ms, space.db, key)] = b""
-        await slices.worked(0)
+        await _clear(space, changes)
+    keys = list(space.frozen)  # not `next(iter(…))`: deleting from the front of a dict makes that quadratic
+    for start in range(0, len(keys), SLICE_KEY_COUNT):
+        slice_bytes = 0
+        for key in keys[start : start + SLICE_KEY_COUNT]:
+            if key in space.frozen:
+                slice_bytes += space.settle(key)
+                if slice_bytes >= SLICE_BYTES:
+                    slice_bytes = 0
+                    await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    rested_due = {} if space.is_flushing else space.rested_due
+    prefix, settled = space.prefix, space.settled
+    keys = list(settled)  # those too that changed, and so were settled, before their turn came
+    for start in range(0, len(keys), SLICE_KEY_COUNT):
+        for key in keys[start : start + SLICE_KEY_COUNT]:
+            data = changes[prefix + key] = settled[key]
+            if key in rested_due or not is_lasting(data):
+                _index_expiry(space, changes, key, rested_due.get(key, 0), due_of(data))
+        await asyncio.sleep(0)
 
 
-async def _clear(space: "Space", changes: dict[bytes, bytes | None], slices: _Slices) -> None:
+def _index_expiry(space: "Space", changes: dict[bytes, bytes | None], key: bytes, rested_ms: int, due_ms: int) -> None:
+    if rested_ms != due_ms:
+        if rested_ms:
+            changes[_expiry_key(rested_ms, space.db, key)] = None
+        if due_ms:
+            changes[_expiry_key(due_ms, space.db, key)] = b""
+
+
+async def _clear(space: "Space", changes: dict[bytes, bytes | None]) -> None:
     """Enter the deletion of all keys at rest of a database that was flushed."""
     start, end = space.prefix, bytes((space.db + 1,))
     while True:
@@ -104,32 +104,35 @@ async def _clear(space: "Space", changes: dict[bytes, bytes | None], slices: _Sl
         await asyncio.sleep(0)
     for key, due_ms in space.rested_due.items():
         changes[_expiry_key(due_ms, space.db, key)] = None
-        await slices.worked(0)
 
 
-async def _thaw(space: "Space", slices: _Slices) -> None:
+async def _thaw(space: "Space") -> None:
     """Let go of what was written."""
-    cache = space.store.cache
     space.is_flushing = False
     while space.settled:
-        key, data = space.settled.popitem()
-        due_ms = decode_header(data)[0] if data is not None else 0
-        if due_ms:
-            space.rested_due[key] = due_ms
-        else:
-            space.rested_due.pop(key, None)
-        if key not in space.dirty and space.table is space.frozen_table:
-            if data is None:
-                del space.table[key]
-            else:
-                cache.note_clean(space.db, key, len(data))
-                # At once, and not at the end of all, where it would take long.
-                cache.trim()
-        await slices.worked(0)
+        _thaw_slice(space)
+        await asyncio.sleep(0)
     space.frozen = None
     space.frozen_table = {}
     # All other keys are at rest now.
     space.fresh, space.ordered = list(space.dirty), None
+
+
+def _thaw_slice(space: "Space") -> None:
+    cache, settled, dirty, rested_due = space.store.cache, space.settled, space.dirty, space.rested_due
+    is_same_table = space.table is space.frozen_table
+    for _ in range(min(SLICE_KEY_COUNT, len(settled))):
+        key, data = settled.popitem()
+        if not is_lasting(data):
+            rested_due[key] = due_of(data)
+        elif rested_due:
+            rested_due.pop(key, None)
+        if is_same_table and key not in dirty:
+            if data is None:
+                del space.table[key]
+            else:
+                cache.note_clean(space.db, key, len(data))
+    cache.trim()
 
 
 def _give_up(space: "Space") -> None:
@@ -146,15 +149,15 @@ def _give_up(space: "Space") -> None:
 async def write_checkpoint(store: "KeyValueStore") -> LogIndex:
     """Make the present state durable; see `KeyValueStore.checkpoint`."""
     meta = _freeze(store)
-    slices = _Slices()
     changes: dict[bytes, bytes | None] = {}
     try:
         for space in store.spaces:
-            await _encode(space, changes, slices)
+            await _encode(space, changes)
         packed = []
         for client, sequence, reply in meta.sessions:
             packed.append((client, sequence, pack_reply(reply)))
-            await slices.worked(64)
+            if len(packed) % SLICE_KEY_COUNT == 0:
+                await asyncio.sleep(0)
         meta.sessions = packed
         await store.base.checkpoint(changes, encode_meta(meta))
     except BaseException:
@@ -167,7 +170,7 @@ async def write_checkpoint(store: "KeyValueStore") -> LogIndex:
             space.is_flushing = False
             space.rested_due = {}
     for space in store.spaces:
-        await _thaw(space, slices)
+        await _thaw(space)
     return LogIndex(meta.applied_index)
 
 

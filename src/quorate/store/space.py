@@ -205,12 +205,16 @@ class Space:
         """Return whether a checkpoint under way still needs the table's value of a key."""
         return self.frozen is not None and (key in self.frozen or key in self.settled)
 
-    def settle(self, key: bytes) -> None:
-        """Encode a frozen value for the checkpoint under way, because it is about to change."""
+    def settle(self, key: bytes) -> int:
+        """Encode a frozen value for the checkpoint under way, because it is about to change; return its bytes."""
         assert self.frozen is not None, "only what is frozen is settled"
         del self.frozen[key]
         entry = self.frozen_table[key]
-        self.settled[key] = None if entry is None else encode_entry(entry)
+        if entry is None:
+            self.settled[key] = None
+            return 0
+        data = self.settled[key] = encode_entry(entry)
+        return len(data)
 
     def _load(self, key: bytes) -> Entry[Value] | None:
         if self.is_flushed or self.is_flushing:

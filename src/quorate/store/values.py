@@ -144,6 +144,7 @@ def copy_value(value: Value) -> Value:
 
 
 _HEADER: Final = struct.Struct(">BQQ")
+_NEVER: Final = bytes(8)
 HEADER_BYTES: Final = _HEADER.size
 _FORMAT: Final = 1 << 4
 _STRING, _HASH, _LIST, _SET, _SORTED_SET = range(5)
@@ -158,6 +159,8 @@ def encode_entry(entry: Entry[Value]) -> bytes:
     Complexity: O(size of the value).
     """
     value = entry.value
+    if type(value) is bytes:  # the commonest by far
+        return _HEADER.pack(_FORMAT, entry.expires_ms, entry.version) + value
     match value:
         case bytes():
             kind, payload = _STRING, value
@@ -188,6 +191,16 @@ def decode_entry(data: bytes) -> Entry[Value]:
         return Entry(_decode_payload(tag & 15, payload), version, expires_ms)
     except (msgspec.DecodeError, ValueError, TypeError) as cause:
         raise errors.Corrupt(f"a value at rest cannot be decoded: {cause}") from cause
+
+
+def is_lasting(data: bytes | None) -> bool:
+    """Return whether a value at rest has no expiry; true of one that is gone."""
+    return data is None or data[1:9] == _NEVER
+
+
+def due_of(data: bytes | None) -> int:
+    """Return when a value at rest ends, in ms since 1970; 0: never, or it is gone."""
+    return 0 if data is None else int.from_bytes(data[1:9], "big")
 
 
 def decode_header(data: bytes) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def test_a_light_load_is_synced_inline_and_a_heavy_one_in_the_background_as_one_
         wal.on_stable = stable.append
         write(wal, A, b"light")
         assert stable == [1]
-        write(wal, A, b"x" * 5_000)
+        write(wal, A, b"x" * 300_000)
         for _ in range(10):
             write(wal, A, b"y" * 500)
         assert stable == [1]
