@@ -110,8 +110,19 @@ class LocalExecutor:
             if change.db == 0 and change.key.startswith(prefix):
                 listener(KeyChange(change.key, change.kind, change.revision))
 
+        def on_missed() -> None:
+            listener(None)
+
+        # A store of one process never takes over a snapshot, and so has no such list.
+        missed: dict[Callable[[], None], None] = getattr(self.node, "on_missed", {})
+        missed[on_missed] = None
         self.node.watch(on_change)
-        return lambda: self.node.unwatch(on_change)
+
+        def end() -> None:
+            missed.pop(on_missed, None)
+            self.node.unwatch(on_change)
+
+        return end
 
     async def close(self) -> None:
         """The node is closed by its owner."""

@@ -1,9 +1,10 @@
 """Between machines below and services above: hosts, links, groups, snapshots."""
 
 from quorate.replication.frames import FRAME_BYTES_MAX, PROTOCOL_VERSION, FrameReader, Kind, frame
-from quorate.replication.group import Caller, Group, GroupConfig, StateMachine, Vocabulary
+from quorate.replication.group import Group
 from quorate.replication.host import Host
 from quorate.replication.links import Links, LinksConfig
+from quorate.replication.requests import Caller, GroupConfig, StateMachine, Vocabulary
 from quorate.replication.snapshots import PIECES, Sink, Snapshots, Source
 from quorate.replication.turn import Turn
 

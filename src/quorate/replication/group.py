@@ -12,13 +12,11 @@ A batch is known to be lost when another entry is committed at its index; that i
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 from quorate.env import Env
 from quorate.kernel import (
-    Duration,
     GroupId,
     Instant,
     LogIndex,
@@ -26,8 +24,8 @@ from quorate.kernel import (
     NodeId,
     Output,
     milliseconds,
-    seconds,
 )
+from quorate.kernel.errors import StorageError
 from quorate.protocols.raft import (
     COMMAND,
     CONFIGURATION,
@@ -51,6 +49,15 @@ from quorate.protocols.raft import (
 from quorate.replication.frames import Kind
 from quorate.replication.host import Host
 from quorate.replication.links import Links
+from quorate.replication.requests import (
+    Caller,
+    Counters,
+    GroupConfig,
+    ReadBatch,
+    StateMachine,
+    Vocabulary,
+    Waiting,
+)
 from quorate.replication.turn import Turn
 
 log = logging.getLogger("quorate.group")
@@ -59,98 +66,14 @@ log = logging.getLogger("quorate.group")
 STAMP: Final = struct.Struct(">QQQ")
 # group · origin · token, before a forwarded batch
 FORWARD: Final = struct.Struct(">IQQ")
-# group · token · index and term of the entry, 0 when refused
+# group · token · index and term of the entry; when refused: 0 and the reason
 FORWARD_RESULT: Final = struct.Struct(">IQQQ")
+
+_NOT_NOW: Final = 0
+_DISK_FULL: Final = 1
 
 _APPLY_BUDGET: Final = milliseconds(5)
 """After so long the loop gets its turn before more entries are applied (a node that catches up still answers)."""
-
-
-class Caller(Protocol):
-    """Who waits for replies: one door connection."""
-
-    def complete(self, reply: Any) -> None:
-        """Take the reply to the oldest outstanding request of its kind."""
-
-    def flush(self) -> None:
-        """Write what was completed; called once per turn."""
-
-
-class StateMachine(Protocol):
-    """The user's deterministic object, as a group sees it. `apply` is total: a bad command is an error reply."""
-
-    applied_index: LogIndex
-    # The time of the newest applied batch, ms since 1970.
-    time_ms: int
-
-    def apply(self, index: LogIndex, time_ms: int, commands: Sequence[Any]) -> list[Any]:
-        """Apply one entry; return one reply per command."""
-
-    def query(self, command: Any, wall_ms: int) -> Any:
-        """Answer a read-only command; None of its answers changes state."""
-
-    def next_expiry_ms(self) -> int | None:
-        """Return when the next key is due, or None."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupConfig:
-    """Bounds of one group on one node."""
-
-    # A request without an answer ends after this: definite if it was never proposed, else indefinite.
-    request_timeout: Duration = seconds(5)
-    # Requests accepted and unanswered; more are refused as overloaded.
-    pending_count_max: int = 200_000
-    # A batch above this is split; smaller than the append limit, so that an entry fits a message.
-    batch_bytes_max: int = 1 << 20
-    # Batches proposed and not applied; while so many are out, commands gather into a larger next batch.
-    inflight_batch_max: int = 4
-    # How often deadlines, due keys and unanswered reads are looked at.
-    tick_interval: Duration = milliseconds(50)
-    # A read barrier without an answer is asked again after this.
-    read_retry_after: Duration = milliseconds(300)
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A batch of this node's clients that has been proposed or forwarded."""
-
-    commands: list[Any]
-    callers: list[Caller]
-    deadline: Instant
-    # The leadership under which it was proposed.
-    epoch: int
-    # Where the leader put it; 0 until known.
-    index: int = 0
-
-
-@dataclass(slots=True)
-class ReadBatch:
-    """The reads of one turn, in order."""
-
-    commands: list[Any]
-    callers: list[Caller]
-    deadline: Instant
-    token: int = 0
-    asked_at: Instant = Instant(0)
-    # The barrier, once confirmed.
-    index: int | None = None
-    # True after the log's time was advanced for a key that was due: then log time alone decides.
-    is_ticked: bool = False
-    served_count: int = 0
-
-
-@dataclass(kw_only=True)
-class Vocabulary:
-    """What a group must know of its commands without importing the store."""
-
-    # Encodes and decodes a whole batch: a value with `.commands`.
-    encode: Callable[[list[Any]], bytes]
-    decode: Callable[[bytes | memoryview], list[Any]]
-    error: Callable[[str, str], Any]
-    # Returned by `query` for a key that is due by the wall clock but not by log time.
-    needs_log: object
-    tick: Callable[[], Any]
 
 
 class _Ticker:
@@ -164,19 +87,6 @@ class _Ticker:
 
     def flush(self) -> None:
         self._group.serve_reads(is_ticked=True)
-
-
-@dataclass(kw_only=True)
-class Counters:
-    """What a group did since its start."""
-
-    write_count: int = 0
-    read_count: int = 0
-    batch_count: int = 0
-    lost_count: int = 0
-    timed_out_count: int = 0
-    overloaded_count: int = 0
-    role_changes: list[tuple[int, str, int]] = field(default_factory=list)
 
 
 class Group:
@@ -237,6 +147,14 @@ class Group:
         self._pending_count = 0
         self._ticker = _Ticker(self)
         self._is_stopped = False
+        # After a refusal nothing is proposed until the next tick or change of role: asking at once would spin.
+        self._is_held = False
+        # True while the state is being replaced: nothing is applied nor read.
+        self._is_paused = False
+        # Entries up to here were taken over with a snapshot: which they were is not known.
+        self._forgotten_index = 0
+        # Called when the state at rest cannot be read: the node must stop.
+        self.on_failed: Callable[[StorageError], None] = lambda _cause: None
 
     def attach(self, host: Host) -> None:
         """Give the host that runs this group's machine (made after the group, because it needs `on_output`)."""
@@ -255,16 +173,44 @@ class Group:
         return self.leader == self.env.node
 
     def stop(self) -> None:
-        """Fail what waits: what was proposed may have happened, the rest has not."""
+        """Fail what waits: what was proposed may have happened, the rest has not. Later requests are refused."""
         self._is_stopped = True
-        for waiting in self._waiting.values():
-            self._fail(waiting.callers, "STOPPED", "the node stopped while the request was under way")
-        self._fail(self._callers, "UNREACHABLE", "the node stopped before the request was proposed")
-        for batch in self._read_batches:
-            self._fail(batch.callers[batch.served_count :], "UNREACHABLE", "the node stopped")
-        self._fail(self._read_callers, "UNREACHABLE", "the node stopped")
-        self.flush_callers()
         self.host.stop()
+        waiting, self._waiting = self._waiting, {}
+        for batch in waiting.values():
+            self._fail(batch.callers, "STOPPED", "the node stopped while the request was under way")
+        self._fail(self._callers, "UNREACHABLE", "the node stopped before the request was proposed")
+        reads, self._read_batches = self._read_batches, deque()
+        for read in reads:
+            self._fail(read.callers[read.served_count :], "UNREACHABLE", "the node stopped")
+        self._fail(self._read_callers, "UNREACHABLE", "the node stopped")
+        self._commands, self._callers, self._reads, self._read_callers = [], [], [], []
+        self._for_others.clear()
+        self._read_by_token.clear()
+        self._entries.clear()
+        self.write_refusal = ("UNREACHABLE", "the node has stopped; nothing was done")
+        self._pending_count = self.config.pending_count_max
+        self.flush_callers()
+
+    def pause(self) -> None:
+        """Apply and read nothing until `replaced`: the state at rest changes under the state in memory."""
+        self._is_paused = True
+
+    def replaced(self) -> None:
+        """Go on with a state that was replaced by a snapshot, or was left as it was."""
+        self._is_paused = False
+        self._forgotten_index = self.state.applied_index
+        for token in [token for token, one in self._waiting.items() if 0 < one.index <= self._forgotten_index]:
+            self._forget(token)
+        self._turn.ask()
+        self.serve_reads()
+
+    def _forget(self, token: int) -> None:
+        """The entry of a batch was taken over unseen: it may be the batch, or another."""
+        waiting = self._pop_waiting(token)
+        if waiting is not None:
+            self._token_by_index.pop(waiting.index, None)
+            self._fail(waiting.callers, "TIMEDOUT", "this node took over a snapshot; the request may have happened")
 
     # -- requests --------
 
@@ -305,7 +251,7 @@ class Group:
         """Propose the writes and ask for the reads of this turn. A stage of the turn."""
         if self._entries:
             self._apply()
-        if self._commands and self._inflight_count < self.config.inflight_batch_max:
+        if self._commands and self._inflight_count < self.config.inflight_batch_max and not self._is_held:
             self._propose()
         if self._reads:
             batch = ReadBatch(
@@ -334,12 +280,15 @@ class Group:
             count = max(1, count * self.config.batch_bytes_max // len(payload))
             payload = self._vocabulary.encode(commands[:count])
         self._commands, self._callers = commands[count:], callers[count:]
+        deadline = self._oldest_deadline
+        assert deadline is not None, "what waits has a deadline"
         if self._commands:
+            # The rest waits because others are served: its time runs anew, or a queue that never empties would fail.
+            self._oldest_deadline = Instant(self.env.clock.now() + self.config.request_timeout)
             self._turn.ask()
-        assert self._oldest_deadline is not None, "what waits has a deadline"
         self._token += 1
         token = self._token
-        self._waiting[token] = Waiting(commands[:count], callers[:count], self._oldest_deadline, self._epoch)
+        self._waiting[token] = Waiting(commands[:count], callers[:count], deadline, self._epoch)
         self._inflight_count += 1
         self.counters.batch_count += 1
         if self.is_leader:
@@ -353,9 +302,10 @@ class Group:
         return max(self.env.clock.wall_ns() // 1_000_000, self.state.time_ms)
 
     def _take_back(self, token: int) -> None:
-        """Put a batch that was certainly not proposed back to the front of the queue."""
+        """Put a batch that was certainly not proposed back to the front of the queue, for the next tick."""
         waiting = self._pop_waiting(token)
         if waiting is not None:
+            self._is_held = True
             self._commands[:0] = waiting.commands
             self._callers[:0] = waiting.callers
             self._oldest_deadline = waiting.deadline
@@ -370,7 +320,8 @@ class Group:
         """A follower hands over a batch."""
         _group, origin, token = FORWARD.unpack_from(payload)
         if not self.is_leader or self.write_refusal is not None:
-            self._links.send(sender, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, token, 0, 0))
+            reason = _DISK_FULL if self.is_leader else _NOT_NOW
+            self._links.send(sender, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, token, 0, reason))
             return
         self._token += 1
         self._for_others[self._token] = (sender, token)
@@ -379,17 +330,24 @@ class Group:
 
     def on_forward_result(self, _sender: NodeId, payload: bytes) -> None:
         """The leader says where a forwarded batch stands, or that it refused it."""
-        _group, token, index, _term = FORWARD_RESULT.unpack(payload)
-        if index == 0:
-            self._take_back(token)
-        else:
+        _group, token, index, term = FORWARD_RESULT.unpack(payload)
+        if index:
             self._placed(token, index)
+        elif term == _DISK_FULL:
+            waiting = self._pop_waiting(token)
+            if waiting is not None:
+                self._fail(waiting.callers, "DISKFULL", "no space is left on the leader's disk; nothing was done")
+        else:
+            self._take_back(token)
 
     def _placed(self, token: int, index: int) -> None:
         waiting = self._waiting.get(token)
         if waiting is None:
             return
-        if index <= self.state.applied_index:  # another entry was applied there meanwhile
+        if index <= self._forgotten_index:
+            waiting.index = index
+            self._forget(token)
+        elif index <= self.state.applied_index:  # another entry was applied there meanwhile
             self._lost(token)
         else:
             waiting.index = index
@@ -444,7 +402,7 @@ class Group:
         other = self._for_others.pop(token, None)
         if other is not None:
             node, their_token = other
-            self._links.send(node, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, their_token, 0, 0))
+            self._links.send(node, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, their_token, 0, _NOT_NOW))
         elif not self.on_admin_result(token, reason):
             self._take_back(token)
 
@@ -452,6 +410,7 @@ class Group:
         if (term, leader) != (self.term, self.leader):
             self._epoch += 1
             self._inflight_count = 0
+            self._is_held = False
         self.role, self.term, self.leader = role, term, leader
         self.counters.role_changes.append((self.env.clock.wall_ns() // 1_000_000, role, term))
         del self.counters.role_changes[:-100]
@@ -463,6 +422,8 @@ class Group:
     # -- applying --------
 
     def _apply(self) -> None:
+        if self._is_paused:
+            return
         state, vocabulary = self.state, self._vocabulary
         until = self.env.clock.now() + _APPLY_BUDGET
         while self._entries:
@@ -485,7 +446,11 @@ class Group:
                 time_ms, commands = state.time_ms, []
                 if entry.kind == CONFIGURATION:
                     self.configuration = CONFIGURATIONS.decode(entry.payload)
-            replies = state.apply(LogIndex(entry.index), time_ms, commands)
+            try:
+                replies = state.apply(LogIndex(entry.index), time_ms, commands)
+            except StorageError as cause:
+                self._break(waiting, cause)
+                return
             self.applied_term = entry.term
             if waiting is not None:
                 self._answer(waiting.callers, replies)
@@ -498,6 +463,13 @@ class Group:
         if self._entries or self._commands:
             self._turn.ask()
         self.serve_reads()
+
+    def _break(self, waiting: Waiting | None, cause: StorageError) -> None:
+        """Go on no more: the state at rest cannot be read."""
+        self._is_paused = True
+        if waiting is not None:
+            self._fail(waiting.callers, "STOPPED", "the node's state cannot be read; the request may have happened")
+        self.on_failed(cause)
 
     def _lost(self, token: int) -> None:
         """Another entry is committed where this batch was placed: it never will be (log matching)."""
@@ -523,6 +495,7 @@ class Group:
     # -- reading --------
 
     def _ask(self, batch: ReadBatch) -> None:
+        self._read_by_token.pop(batch.token, None)
         self._token += 1
         batch.token = self._token
         batch.asked_at = self.env.clock.now()
@@ -531,6 +504,8 @@ class Group:
 
     def serve_reads(self, *, is_ticked: bool = False) -> None:
         """Answer, in order, every read whose barrier has been applied here."""
+        if self._is_paused:
+            return
         applied_index = self.state.applied_index
         wall_ms = self.env.clock.wall_ns() // 1_000_000
         while self._read_batches:
@@ -546,11 +521,15 @@ class Group:
         query, needs_log = self.state.query, self._vocabulary.needs_log
         replies: list[Any] = []
         start = batch.served_count
-        for command in batch.commands[start:] if start else batch.commands:
-            reply = query(command, wall_ms)
-            if reply is needs_log:
-                break
-            replies.append(reply)
+        try:
+            for command in batch.commands[start:] if start else batch.commands:
+                reply = query(command, wall_ms)
+                if reply is needs_log:
+                    break
+                replies.append(reply)
+        except StorageError as cause:
+            self._break(None, cause)
+            return False
         batch.served_count = start + len(replies)
         self.counters.read_count += len(replies)
         self._answer(batch.callers[start : batch.served_count], replies)
@@ -571,6 +550,9 @@ class Group:
             return
         now = self.env.clock.now()
         self._expire(now)
+        if self._is_held:
+            self._is_held = False
+            self._turn.ask()
         for batch in self._read_batches:
             if batch.index is None and (batch.token == 0 or now - batch.asked_at > self.config.read_retry_after):
                 self._ask(batch)

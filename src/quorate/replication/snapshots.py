@@ -106,6 +106,7 @@ class Snapshots:
         self._term = term
         self._sending: dict[NodeId, asyncio.Task[None]] = {}
         self._finishing: asyncio.Task[None] | None = None
+        self._is_stopped = False
         # The transfer under way: who sends it, what it is, and how many pieces came.
         self._sender = NodeId(0)
         self._begin: Begin | None = None
@@ -113,19 +114,25 @@ class Snapshots:
         self._chunk_count = 0
 
     def stop(self) -> None:
-        """End all transfers."""
+        """End all transfers; one that is being installed is left to `close`."""
+        self._is_stopped = True
         for task in self._sending.values():
             task.cancel()
-        self._abandon()
+        if self._finishing is None:
+            self._abandon()
+
+    async def close(self) -> None:
+        """Wait until nothing moves any more."""
+        finishing = [] if self._finishing is None else [self._finishing]
+        await asyncio.gather(*self._sending.values(), *finishing, return_exceptions=True)
 
     # -- sending --------
 
     def send(self, to: NodeId) -> None:
         """Stream the last checkpoint to a peer; at most one transfer per peer at a time."""
-        if to not in self._sending:
+        if to not in self._sending and not self._is_stopped:
             task = asyncio.get_running_loop().create_task(self._send(to), name=f"snapshot to {to}")
             self._sending[to] = task
-            task.add_done_callback(lambda _task: self._sending.pop(to, None))
 
     async def _send(self, to: NodeId) -> None:
         is_sent = False
@@ -135,10 +142,12 @@ class Snapshots:
                 is_sent = await self._stream(to, marker, source)
             finally:
                 source.close()
-        except QuorateError as cause:
+        except (QuorateError, OSError) as cause:
             log.warning("node %d cannot send a snapshot to node %d: %s", self.env.node, to, cause)
-        self.sent_count += is_sent
-        self._host.call(SnapshotSent(to, is_sent))
+        finally:  # the machine waits for it, whatever went wrong
+            self._sending.pop(to, None)
+            self.sent_count += is_sent
+            self._host.call(SnapshotSent(to, is_sent))
 
     async def _stream(self, to: NodeId, marker: SnapshotMarker, source: Source) -> bool:
         group, transfer = self._host.group, self.env.rng.getrandbits(63)
@@ -174,7 +183,7 @@ class Snapshots:
             self._abandon()
 
     def _on_begin(self, sender: NodeId, piece: Begin) -> None:
-        if self._finishing is not None:
+        if self._finishing is not None or self._is_stopped:
             return
         self._abandon()
         if piece.marker.index > self._applied_index():
@@ -182,7 +191,7 @@ class Snapshots:
             self._sink = self._open_sink()
 
     def _on_chunk(self, sender: NodeId, piece: Chunk) -> None:
-        if not self._is_current(sender, piece.transfer):
+        if not self._is_current(sender, piece.transfer) or self._is_stopped:
             return
         if piece.ordinal != self._chunk_count:  # a piece was dropped: the sender will begin anew
             marks.hit("snapshots: a piece is missing")
@@ -193,7 +202,7 @@ class Snapshots:
         self._chunk_count += 1
 
     def _on_end(self, sender: NodeId, piece: End) -> None:
-        if not self._is_current(sender, piece.transfer):
+        if not self._is_current(sender, piece.transfer) or self._is_stopped:
             return
         if piece.chunk_count != self._chunk_count:
             self._abandon()

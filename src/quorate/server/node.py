@@ -14,9 +14,18 @@ from typing import Any
 
 from quorate.env import Address, Env
 from quorate.kernel import GroupId, LogIndex, NodeId
-from quorate.kernel.errors import DefiniteError, NotLeader, QuorateError, Refused, TimedOut, from_code
+from quorate.kernel.errors import (
+    ConfigError,
+    DefiniteError,
+    NotLeader,
+    QuorateError,
+    Refused,
+    StorageError,
+    TimedOut,
+    from_code,
+)
 from quorate.protocols.raft import Configuration, Reconfigure, TransferLeadership
-from quorate.replication import Group, Kind, Links, Turn
+from quorate.replication import PIECES, Group, Kind, Links, Turn
 from quorate.server.config import Config, parse_address
 from quorate.server.replica import Replica
 from quorate.server.router import Router
@@ -24,6 +33,9 @@ from quorate.storage import Base, WriteAheadLog
 from quorate.store import OK, Change, Command, NodeInfo, PeerInfo, Reply, ReplyError
 
 log = logging.getLogger("quorate.node")
+
+
+_ADMIN_HELP = "known are MEMBERS, ADD id peer-address redis-address, REMOVE id, TRANSFER id, SNAPSHOT"
 
 
 class Answer:
@@ -87,6 +99,8 @@ class Node:
             self._reads = Router(config.group_count, lambda place, *rest: self._group(place).read(*rest))
             self._local_reads = Router(config.group_count, self._read_local)
         self._watchers: dict[Callable[[Change], None], None] = {}
+        # Called when changes happened that no watcher was told of.
+        self.on_missed: dict[Callable[[], None], None] = {}
 
     # -- life --------
 
@@ -108,6 +122,7 @@ class Node:
         )
         self._wal.on_stable = self._on_stable
         self._wal.on_failed = self._on_failed
+        self._wal.on_full = lambda _cause: self._check_space()
         for number in range(1, self.config.group_count + 1):
             group = GroupId(number)
             self.replicas[group] = self._replica_class(self, group, self._make_base(group))
@@ -128,6 +143,10 @@ class Node:
         self.members_changed()
         self.turn.ask()
 
+    def _check_space(self) -> None:
+        for replica in self.replicas.values():
+            replica.check_space()
+
     async def checkpoint_quietly(self) -> None:
         """Make what was applied durable before a stop in good order, so that the next start replays nothing."""
         if not self.failed.done() and self._wal is not None:
@@ -140,6 +159,9 @@ class Node:
         if self._is_stopped:
             return
         self._is_stopped = True
+        for task in self._admin_tasks:
+            task.cancel()
+        await asyncio.gather(*self._admin_tasks, return_exceptions=True)
         for replica in self.replicas.values():
             replica.stop()
         self.links.flush()
@@ -186,9 +208,10 @@ class Node:
             self.turn.ask()
 
     def _on_snapshot(self, sender: NodeId, payload: bytes) -> None:
-        for replica in self.replicas.values():
-            if replica.receive_piece(sender, payload):
-                break
+        piece = PIECES.decode(payload)
+        replica = self.replicas.get(piece.group)
+        if replica is not None:
+            replica.snapshots.receive(sender, piece)
 
     def _on_lost(self, peer: NodeId) -> None:
         for replica in self.replicas.values():
@@ -226,7 +249,12 @@ class Node:
             self._local_reads.route(command, caller)
 
     def _read_local(self, place: int, command: Command, caller: Any) -> None:
-        caller.complete(self.replicas[GroupId(place + 1)].state.query(command, 0))
+        try:
+            reply: Any = self.replicas[GroupId(place + 1)].state.query(command, 0)
+        except StorageError as cause:
+            self.fail(cause)
+            reply = ReplyError("UNREACHABLE", "the node's state cannot be read")
+        caller.complete(reply)
         caller.flush()
 
     def publish(self, channel: bytes, payload: bytes) -> int:
@@ -252,6 +280,12 @@ class Node:
         self._watchers.pop(watcher, None)
         self._set_change_hook()
 
+    def state_replaced(self) -> None:
+        """A snapshot was taken over: members may have changed, and what changed meanwhile was told to no watcher."""
+        self.members_changed()
+        for listener in list(self.on_missed):
+            listener()
+
     def _set_change_hook(self) -> None:
         hook = self._changed if self._watchers else None
         for replica in self.replicas.values():
@@ -275,8 +309,8 @@ class Node:
         """Where each node is reached: this node's own configuration first, then what the log says."""
         found: dict[NodeId, Address] = {}
         for node, (peer, _redis) in self.first.members().items():
-            host, _, port = peer.rpartition(":")
-            found[node] = Address(host, int(port))
+            with contextlib.suppress(ConfigError):  # nobody but `set_member` writes it, and that checks
+                found[node] = parse_address(peer, "members")
         found.update(self.config.peer_addresses)
         removed = self.first.removed_nodes()
         return {node: address for node, address in found.items() if node not in removed}
@@ -285,6 +319,8 @@ class Node:
         """Take over the addresses that the log says; called when the members table or a configuration changed."""
         for node, (_peer, redis) in self.first.members().items():
             self.redis_addresses.setdefault(node, redis)
+        for node in self.first.removed_nodes():
+            self.redis_addresses.pop(node, None)
         self.links.set_peers(self.addresses())
 
     def admin(self, name: bytes, args: list[bytes], caller: Any) -> None:
@@ -294,12 +330,17 @@ class Node:
         task.add_done_callback(lambda done: self._admin_tasks.pop(done, None))
 
     async def _admin(self, name: bytes, args: list[bytes], caller: Any) -> None:
+        reply: Reply
         try:
             reply = await self.administer(name, args)
         except QuorateError as cause:
             reply = ReplyError(cause.code, str(cause))
-        except ValueError as cause:
-            reply = ReplyError("ERR", f"not a node id: {cause}")
+        except (ValueError, IndexError):
+            reply = ReplyError("ERR", _ADMIN_HELP)
+        except asyncio.CancelledError:
+            reply = ReplyError("STOPPED", "the node stopped while this was under way")
+        except OSError as cause:
+            reply = ReplyError("ERR", str(cause))
         caller.complete(reply)
         caller.flush()
 
@@ -326,19 +367,47 @@ class Node:
             return await self._add_member(NodeId(int(args[0])), args[1].decode(), args[2].decode())
         if name == b"REMOVE":
             return await self._remove_member(NodeId(int(args[0])))
-        raise Refused("known are MEMBERS, ADD id peer-address redis-address, REMOVE id, TRANSFER id, SNAPSHOT")
+        raise Refused(_ADMIN_HELP)
 
     async def _transfer(self, to: NodeId) -> Reply:
+        """Hand over every group that this node leads; one that is led elsewhere already is left alone."""
+        if not self.first.configuration.is_voter(to):
+            raise Refused(f"node {to} is not a voter")
         for replica in self.replicas.values():
-            await self._ask(replica, lambda token: TransferLeadership(to, token))
+            if replica.group.is_leader and to != self.env.node:
+                await self._ask(replica, lambda token: TransferLeadership(to, token))
+        await self._until(lambda: self.first.group.leader == to, "leadership was handed over and not taken yet")
         return OK
+
+    async def _until(self, is_so: Callable[[], bool], sentence: str) -> None:
+        """Wait for something to become true; raise TimedOut after the time-out of a request."""
+        deadline = self.env.clock.now() + self.config.request_timeout
+        while not is_so():
+            if self.env.clock.now() > deadline:
+                raise TimedOut(sentence)
+            await asyncio.sleep(0.02)
+
+    def _require_leadership(self, replica: Replica) -> None:
+        """Raise NotLeader where another node leads the group: that one must change its members."""
+        if not replica.group.is_leader:
+            raise NotLeader(
+                f"group {replica.group.group} is led by node {replica.group.leader}; transfer it here first"
+            )
 
     async def _add_member(self, node: NodeId, peer: str, redis: str) -> Reply:
         """First its address, then a learner that catches up, then a voter: the quorum never waits for an empty log."""
+        if node < 1:
+            raise Refused("ids are whole numbers from 1")
+        for text in (peer, redis):
+            parse_address(text, f"node {node}")
+        for other, address in self.addresses().items():
+            if str(address) == peer and other != node:
+                raise Refused(f"{peer} is the address of node {other}")
         await self.first.set_member(node, peer, redis)
         for replica in self.replicas.values():
             voters, learners = self._voters(replica)
             if node not in voters:
+                self._require_leadership(replica)
                 await self._reconfigure(replica, voters, tuple(sorted({*learners, node})))
                 await replica.wait_for_learner(node, timeout_s=60.0)
                 await self._reconfigure(
@@ -347,12 +416,21 @@ class Node:
         return OK
 
     async def _remove_member(self, node: NodeId) -> Reply:
+        members = {member for replica in self.replicas.values() for member in replica.configuration.members}
+        if node not in members and node not in self.addresses():
+            raise Refused(f"node {node} is not a member")
+        if self.first.configuration.voters == (node,):
+            raise Refused("the last voter cannot be removed")
+        if node == self.env.node:
+            # A removed leader could not write down any more that it is gone: another one shall do all of it.
+            others = [voter for voter in self.first.configuration.voters if voter != node]
+            await self._transfer(max(others, key=self.first.match_index_of))
+            leader = self.first.group.leader
+            where = self.redis_addresses.get(leader, "?") if leader is not None else "unknown"
+            raise NotLeader(f"this node handed over leadership to be removed; ask the leader at {where}")
         for replica in self.replicas.values():
+            self._require_leadership(replica)
             voters, learners = self._voters(replica)
-            if node not in voters and node not in learners:
-                raise Refused(f"node {node} is not a member")
-            if voters == (node,):
-                raise Refused("the last voter cannot be removed")
             await self._reconfigure(
                 replica, tuple(n for n in voters if n != node), tuple(n for n in learners if n != node)
             )
@@ -368,11 +446,10 @@ class Node:
         if (voters, learners) == self._voters(replica) and not replica.configuration.outgoing:
             return
         await self._ask(replica, lambda token: Reconfigure(voters, learners, token))
-        deadline = self.env.clock.now() + self.config.request_timeout
-        while replica.configuration != Configuration(voters, learners):
-            if self.env.clock.now() > deadline:
-                raise TimedOut("the change of members was proposed and is not decided yet")
-            await asyncio.sleep(0.02)
+        await self._until(
+            lambda: replica.configuration == Configuration(voters, learners),
+            "the change of members was proposed and is not decided yet",
+        )
 
     async def _ask(self, replica: Replica, call: Callable[[int], Any]) -> None:
         self._admin_token += 1

@@ -62,6 +62,7 @@ class Server:
     async def _start(self) -> None:
         await self.node.start()
         listen, limits = self.config.listen, self.config.limits
+        self.node.on_missed[self._break_watches] = None
         if listen.redis:
             self._resp = RespServer(
                 self.env,
@@ -76,6 +77,13 @@ class Server:
         if listen.http:
             self._http = HttpServer(self.env, self.node.info, numbers=self._numbers)
             self.http_address = await self._http.start(parse_address(listen.http, "listen.http"))
+
+    def _break_watches(self) -> None:
+        """End the connections of watchers, who would otherwise believe that they were told everything."""
+        if self._resp is not None:
+            for connection in list(self._resp.connections.values()):
+                if connection.session is not None and connection.session.prefixes:
+                    connection.abort()
 
     def _numbers(self) -> dict[str, int | float]:
         node, resp = self.node, self._resp

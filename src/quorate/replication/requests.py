@@ -1,0 +1,107 @@
+"""What a group is told and remembers: its callers, its bounds, and the requests that wait in it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from quorate.kernel import Duration, Instant, LogIndex, milliseconds, seconds
+
+
+class Caller(Protocol):
+    """Who waits for replies: one door connection."""
+
+    def complete(self, reply: Any) -> None:
+        """Take the reply to the oldest outstanding request of its kind."""
+
+    def flush(self) -> None:
+        """Write what was completed; called once per turn."""
+
+
+class StateMachine(Protocol):
+    """The user's deterministic object, as a group sees it. `apply` is total: a bad command is an error reply."""
+
+    applied_index: LogIndex
+    # The time of the newest applied batch, ms since 1970.
+    time_ms: int
+
+    def apply(self, index: LogIndex, time_ms: int, commands: Sequence[Any]) -> list[Any]:
+        """Apply one entry; return one reply per command."""
+
+    def query(self, command: Any, wall_ms: int) -> Any:
+        """Answer a read-only command; None of its answers changes state."""
+
+    def next_expiry_ms(self) -> int | None:
+        """Return when the next key is due, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupConfig:
+    """Bounds of one group on one node."""
+
+    # A request without an answer ends after this: definite if it was never proposed, else indefinite.
+    request_timeout: Duration = seconds(5)
+    # Requests accepted and unanswered; more are refused as overloaded.
+    pending_count_max: int = 200_000
+    # A batch above this is split; smaller than the append limit, so that an entry fits a message.
+    batch_bytes_max: int = 1 << 20
+    # Batches proposed and not applied; while so many are out, commands gather into a larger next batch.
+    inflight_batch_max: int = 4
+    # How often deadlines, due keys and unanswered reads are looked at.
+    tick_interval: Duration = milliseconds(50)
+    # A read barrier without an answer is asked again after this.
+    read_retry_after: Duration = milliseconds(300)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A batch of this node's clients that has been proposed or forwarded."""
+
+    commands: list[Any]
+    callers: list[Caller]
+    deadline: Instant
+    # The leadership under which it was proposed.
+    epoch: int
+    # Where the leader put it; 0 until known.
+    index: int = 0
+
+
+@dataclass(slots=True)
+class ReadBatch:
+    """The reads of one turn, in order."""
+
+    commands: list[Any]
+    callers: list[Caller]
+    deadline: Instant
+    token: int = 0
+    asked_at: Instant = Instant(0)
+    # The barrier, once confirmed.
+    index: int | None = None
+    # True after the log's time was advanced for a key that was due: then log time alone decides.
+    is_ticked: bool = False
+    served_count: int = 0
+
+
+@dataclass(kw_only=True)
+class Vocabulary:
+    """What a group must know of its commands without importing the store."""
+
+    # Encodes and decodes a whole batch: a value with `.commands`.
+    encode: Callable[[list[Any]], bytes]
+    decode: Callable[[bytes | memoryview], list[Any]]
+    error: Callable[[str, str], Any]
+    # Returned by `query` for a key that is due by the wall clock but not by log time.
+    needs_log: object
+    tick: Callable[[], Any]
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What a group did since its start."""
+
+    write_count: int = 0
+    read_count: int = 0
+    batch_count: int = 0
+    lost_count: int = 0
+    timed_out_count: int = 0
+    overloaded_count: int = 0
+    role_changes: list[tuple[int, str, int]] = field(default_factory=list)
