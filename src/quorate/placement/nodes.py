@@ -135,16 +135,17 @@ def spread(candidates: Iterable[int], nodes: tuple[Node, ...], owner_count: int,
     Returns:
         Places of nodes; the first candidate is always the first owner.
 
-    Complexity: O(candidates) without racks and zones, else O(candidates · owner_count).
+    Complexity: O(candidates looked at) without racks and zones, else O(nodes · owner_count) more.
     """
+    # Walks are lazy and can be long: stop as soon as nothing new can come.
+    chosen: dict[int, None] = {}
+    for place in candidates:
+        chosen[place] = None
+        if len(chosen) == (owner_count if is_flat else len(nodes)):
+            break
     if is_flat:
-        chosen: dict[int, None] = {}
-        for place in candidates:
-            chosen[place] = None
-            if len(chosen) == owner_count:
-                break
         return tuple(chosen)
-    waiting = list(dict.fromkeys(candidates))
+    waiting = list(chosen)
     owners: list[int] = []
     used: dict[Any, int] = {}
     while len(owners) < owner_count:

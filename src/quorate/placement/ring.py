@@ -81,7 +81,8 @@ class Ring(HashPlacement):
         run = self._runs.find(key_hash)
         owners = self._spreads.get((run, n))
         if owners is None:
-            candidates = self._run_places[run:] + self._run_places[:run]
+            places = self._run_places
+            candidates = (places[(run + step) % len(places)] for step in range(len(places)))
             owners = self._spreads[run, n] = spread(candidates, self.nodes, n, is_flat=self.is_flat)
         return owners
 

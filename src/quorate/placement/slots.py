@@ -1,5 +1,6 @@
 """What placements over equal slots of the hash space share: Maglev's table, fixed partitions, bounded loads."""
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -61,9 +62,11 @@ class SlotPlacement(HashPlacement):
         return [-(-slot * HASH_COUNT // self.slot_count) for slot in range(self.slot_count)]
 
     def _spread(self, slot: int, n: int) -> tuple[int, ...]:
-        candidates = self.slots[slot:] + self.slots[:slot]
+        count = self.slot_count
+        walk = (self.slots[(slot + step) % count] for step in range(count))
         # A node so light that it has no slot still counts as the last resort.
-        return spread([*dict.fromkeys(candidates), *range(len(self.nodes))], self.nodes, n, is_flat=self.is_flat)
+        candidates = itertools.chain(walk, range(len(self.nodes)))
+        return spread(candidates, self.nodes, n, is_flat=self.is_flat)
 
     def _places_of_hashes(self, hashes: "NDArray[np.uint64]") -> "NDArray[np.int32]":
         import numpy as np

@@ -95,16 +95,16 @@ def picture(rows: Sequence[ComparisonRow], *, node_count: int) -> str:
     return to_svg(rows, title=f"Placements of {node_count} nodes")
 
 
-def run(*, node_count: int = 100) -> list[BenchRow]:
+def run(*, node_count: int = 100, key_count: int = 1_000_000) -> list[BenchRow]:
     """Time single and batch lookups of every placement beside uhashring's, where that is installed."""
     texts = [f"key {number}" for number in range(_SINGLE_COUNT)]
-    keys = np.arange(1_000_000)
+    keys = np.arange(key_count)
     rival_ns = _uhashring_ns(node_count, texts)
     rival = "" if rival_ns is None else "uhashring"
     rows = []
     for name, placement in placements(node_count):
         some = texts[:500] if placement.kind == "rendezvous" else texts
-        part = keys[:100_000] if placement.kind == "rendezvous" else keys
+        part = keys[: key_count // 10] if placement.kind == "rendezvous" else keys
         rows.append(BenchRow(f"{name}, one", time_each(placement.owner, some), rival, rival_ns))
         batch_ns = time_batch(partial(placement.owner_places, part), len(part))
         rows.append(BenchRow(f"{name}, batch", batch_ns, rival, rival_ns))

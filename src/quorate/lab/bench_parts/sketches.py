@@ -8,7 +8,7 @@ import importlib
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,57 +31,75 @@ from quorate.sketches import (
 )
 
 ERROR_RATE = 0.01
-_SINGLE_COUNT = 20_000
 
 
-def run(*, key_count: int = 1_000_000, probe_count: int = 10_000_000) -> list[BenchRow]:
+def run(*, key_count: int = 1_000_000, probe_count: int = 10_000_000, single_count: int = 20_000) -> list[BenchRow]:
     """Measure everything.
 
     Args:
         key_count: keys in the filters that are filled in batches; the others get a tenth or less.
-        probe_count: keys never added, for the error rate of the two Bloom filters and the quotient filter.
+        probe_count: keys never added, for the error rates of the Bloom filters; the others get a tenth.
+        single_count: keys that are handled one at a time.
     """
     return [
-        *_bloom_rows(key_count, probe_count),
-        *_filter_rows(key_count // 10, probe_count // 10),
-        *_summary_rows(key_count),
+        *_bloom_rows(key_count, probe_count, single_count),
+        *_filter_rows(key_count // 10, probe_count // 10, single_count),
+        *_summary_rows(key_count, single_count),
     ]
 
 
-def _rivals(capacity: int) -> list[tuple[str, Any, Callable[[Any], object], Callable[[Any], object]]]:
-    """Return (name, filter, add, contains) of what is installed."""
-    found: list[tuple[str, Any, Callable[[Any], object], Callable[[Any], object]]] = []
+class _Rival(NamedTuple):
+    name: str
+    bit_count: int
+    add: Callable[[Any], object]
+    ask: Callable[[Any], object]
+
+
+def _rivals(capacity: int) -> list[_Rival]:
+    """Return empty filters of what is installed."""
+    found: list[_Rival] = []
     rbloom, pybloom, probables = (_optional(name) for name in ("rbloom", "pybloom_live", "probables"))
     if rbloom is not None:
         bloom = rbloom.Bloom(capacity, ERROR_RATE)
-        found.append(("rbloom", bloom, bloom.add, bloom.__contains__))
+        found.append(_Rival("rbloom", bloom.size_in_bits, bloom.add, bloom.__contains__))
     if pybloom is not None:
         bloom = pybloom.BloomFilter(capacity, ERROR_RATE)
-        found.append(("pybloom-live", bloom, bloom.add, bloom.__contains__))
+        found.append(_Rival("pybloom-live", bloom.num_bits, bloom.add, bloom.__contains__))
     if probables is not None:
         bloom = probables.BloomFilter(capacity, ERROR_RATE)
-        found.append(("pyprobables", bloom, bloom.add, bloom.check))
+        found.append(_Rival("pyprobables", bloom.number_bits, bloom.add, bloom.check))
     return found
 
 
-def _bloom_rows(key_count: int, probe_count: int) -> list[BenchRow]:
+def _rival_note(rival: _Rival, texts: list[str]) -> str:
+    """Fill a rival to its capacity; return its bits a key and its share of false positives."""
+    for text in texts:
+        rival.add(text)
+    stranger_count = 20_000
+    hits = sum(bool(rival.ask(f"stranger {number}")) for number in range(stranger_count))
+    bits = rival.bit_count / len(texts)
+    return f"rival: {bits:.2f} bits a key, error rate {100 * hits / stranger_count:.2f} % of {stranger_count:,}"
+
+
+def _bloom_rows(key_count: int, probe_count: int, single_count: int) -> list[BenchRow]:
     rows: list[BenchRow] = []
-    texts = [f"key {number}" for number in range(_SINGLE_COUNT)]
+    texts = [f"key {number}" for number in range(single_count)]
     keys = np.arange(key_count)
     for kind in (BloomFilter, BlockedBloomFilter):
-        single = kind(_SINGLE_COUNT, ERROR_RATE)
+        single = kind(single_count, ERROR_RATE)
         add, ask = time_each(single.add, texts), time_each(single.__contains__, texts)
-        for name, _, rival_add, rival_ask in _rivals(_SINGLE_COUNT):
-            # Slow rivals get a part of the keys, so that the whole run stays short.
-            part = texts if name == "rbloom" else texts[:2000]
-            rows.append(BenchRow(f"{kind.kind} add one", add, name, time_each(rival_add, part)))
-            rows.append(BenchRow(f"{kind.kind} ask one", ask, name, time_each(rival_ask, part)))
+        for rival in _rivals(single_count):
+            # Slow rivals are timed over a part of the keys, so that the whole run stays short.
+            part = texts if rival.name == "rbloom" else texts[:2000]
+            rows.append(BenchRow(f"{kind.kind} add one", add, rival.name, time_each(rival.add, part)))
+            note = _rival_note(rival, texts)
+            rows.append(BenchRow(f"{kind.kind} ask one", ask, rival.name, time_each(rival.ask, part), note))
         many = kind(key_count, ERROR_RATE)
         batch_add = time_batch(partial(many.add_many, keys), key_count)
         batch_ask = time_batch(partial(many.contains_many, keys), key_count)
         note = f"{many.bit_count / key_count:.2f} bits a key"
-        rival, rival_add_ns, rival_note = _rbloom_batch(key_count)
-        rows.append(BenchRow(f"{kind.kind} add batch", batch_add, rival, rival_add_ns, f"{note}; {rival_note}"))
+        name, rival_add_ns, rival_note = _rbloom_batch(key_count)
+        rows.append(BenchRow(f"{kind.kind} add batch", batch_add, name, rival_add_ns, f"{note}; {rival_note}"))
         rows.append(BenchRow(f"{kind.kind} ask batch, all there", batch_ask, note=note))
         rows.append(_error_row(many, probe_count))
     return rows
@@ -115,13 +133,13 @@ def _error_row(own: GrowingFilter | BinaryFuseFilter, probe_count: int) -> Bench
     return BenchRow(f"{own.kind} ask batch, strangers", elapsed, note=note)
 
 
-def _filter_rows(key_count: int, probe_count: int) -> list[BenchRow]:
+def _filter_rows(key_count: int, probe_count: int, single_count: int) -> list[BenchRow]:
     rows: list[BenchRow] = []
-    texts = [f"key {number}" for number in range(_SINGLE_COUNT // 4)]
+    texts = [f"key {number}" for number in range(single_count // 4)]
     keys = np.arange(key_count)
     for kind in (CountingBloomFilter, ScalableBloomFilter, QuotientFilter, CountingQuotientFilter, CuckooFilter):
-        single = kind(_SINGLE_COUNT, ERROR_RATE)
-        name, rival_add, rival_ask = _probables_twin(kind.kind)
+        single = kind(single_count, ERROR_RATE)
+        name, rival_add, rival_ask = _probables_twin(kind.kind, single_count)
         part = texts[:1000]
         add = time_batch(partial(_add_each, single, texts[: len(texts) // 8]), len(texts) // 8)
         ask = time_each(single.__contains__, texts)
@@ -142,35 +160,37 @@ def _filter_rows(key_count: int, probe_count: int) -> list[BenchRow]:
     return rows
 
 
-def _probables_twin(kind: str) -> tuple[str, Callable[[Any], object] | None, Callable[[Any], object] | None]:
+def _probables_twin(
+    kind: str, single_count: int
+) -> tuple[str, Callable[[Any], object] | None, Callable[[Any], object] | None]:
     """Return pyprobables' filter of a kind, where it has one."""
     probables = _optional("probables")
     if probables is None:
         return "", None, None
     if kind == "counting-bloom":
-        own = probables.CountingBloomFilter(_SINGLE_COUNT, ERROR_RATE)
+        own = probables.CountingBloomFilter(single_count, ERROR_RATE)
     elif kind == "quotient":
         own = probables.QuotientFilter(quotient=16)
     elif kind == "cuckoo":
-        own = probables.CuckooFilter(capacity=_SINGLE_COUNT // 4)
+        own = probables.CuckooFilter(capacity=single_count // 4)
     else:
         return "", None, None
     return "pyprobables", own.add, own.check
 
 
-def _summary_rows(key_count: int) -> list[BenchRow]:
+def _summary_rows(key_count: int, single_count: int) -> list[BenchRow]:
     keys = np.arange(key_count)
     counter, counts = HyperLogLog(), CountMin()
     rows = [
         BenchRow("hyperloglog add batch", time_batch(lambda: counter.add_many(keys), key_count)),
-        BenchRow("hyperloglog add one", time_each(counter.add, range(_SINGLE_COUNT))),
+        BenchRow("hyperloglog add one", time_each(counter.add, range(single_count))),
         BenchRow("count-min add batch", time_batch(lambda: counts.add_many(keys), key_count)),
-        BenchRow("count-min add one", time_each(counts.add, range(_SINGLE_COUNT))),
+        BenchRow("count-min add one", time_each(counts.add, range(single_count))),
     ]
     error = counter.estimate() / key_count - 1
     rows[0] = rows[0]._replace(note=f"estimate {100 * error:+.2f} % of {key_count:,}, standard error 0.81 %")
     merkle, xor, table = MerkleTree(), XorTree(), InvertibleTable.for_differences(100)
-    some = range(_SINGLE_COUNT)
+    some = range(single_count)
     rows += [
         BenchRow("merkle put one", time_each(lambda key: merkle.put(key, b"value"), some)),
         BenchRow("merkle root anew after one change", time_each(lambda key: _touch(merkle, key), range(500))),

@@ -1,0 +1,32 @@
+"""The benchmarks of the parts run at a small size and say what they should; their figures are nobody's claim here."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from quorate.lab.bench_parts import clocks, placement, sketches, to_text
+
+
+@pytest.mark.slow
+def test_sketches_are_measured_beside_their_rivals() -> None:
+    rows = sketches.run(key_count=4000, probe_count=20_000, single_count=1000)
+    rivals = {row.rival for row in rows}
+    assert {"rbloom", "pybloom-live", "pyprobables"} <= rivals
+    assert all(row.ours_ns > 0 for row in rows)
+    assert "bloom add one" in to_text(rows)
+
+
+def test_clocks_are_measured_and_the_explosion_is_seen() -> None:
+    rows = clocks.run(stamp_count=50)
+    assert "0 of them replaced already" in rows[-1].note
+    assert "0 of them replaced already" not in rows[-3].note
+
+
+@pytest.mark.slow
+def test_placements_are_compared_in_one_table_and_one_picture() -> None:
+    rows = placement.compare_all(node_count=6, key_count=5000)
+    assert len(rows) == len(placement.table(rows).splitlines()) - 1 == 10
+    assert ET.fromstring(placement.picture(rows, node_count=6)) is not None
+    assert all(row.batch_lookup_ns > 0 for row in rows)
+    timed = placement.run(node_count=5, key_count=1000)
+    assert all(row.ratio is not None for row in timed)
