@@ -414,7 +414,7 @@ class Group:
         self.role, self.term, self.leader = role, term, leader
         self.counters.role_changes.append((self.env.clock.wall_ns() // 1_000_000, role, term))
         del self.counters.role_changes[:-100]
-        for batch in self._read_batches:
+        for batch in list(self._read_batches):  # a lease answers at once, and what is answered leaves
             if batch.index is None:
                 self._ask(batch)
         self._turn.ask()
@@ -553,7 +553,7 @@ class Group:
         if self._is_held:
             self._is_held = False
             self._turn.ask()
-        for batch in self._read_batches:
+        for batch in list(self._read_batches):
             if batch.index is None and (batch.token == 0 or now - batch.asked_at > self.config.read_retry_after):
                 self._ask(batch)
         if self.is_leader:
