@@ -1,9 +1,8 @@
-"""Network time over datagrams: in a small world of virtual time, and over real sockets."""
+"""Network time over datagrams, in a small world of virtual time."""
 
 import asyncio
 import heapq
 import random
-import time
 from collections.abc import Callable
 
 import pytest
@@ -214,68 +213,3 @@ def test_senseless_settings_are_refused() -> None:
     ):
         with pytest.raises(errors.UsageError):
             make()
-
-
-class RealClock:
-    def now(self) -> int:
-        return time.monotonic_ns()
-
-    def wall_ns(self) -> int:
-        return time.time_ns()
-
-    def call_after(self, after: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(after / 1e9, callback)
-
-
-class RealNetwork:
-    async def listen(self, address: Address, receiver: Callable[[Address, bytes], None]) -> "RealEndpoint":
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: RealEndpoint(receiver), local_addr=tuple(address)
-        )
-        return transport.get_protocol()
-
-
-class RealEndpoint(asyncio.DatagramProtocol):
-    def __init__(self, receiver: Callable[[Address, bytes], None]) -> None:
-        self.receiver = receiver
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.address = Address(*transport.get_extra_info("sockname")[:2])
-
-    def datagram_received(self, data: bytes, addr: tuple) -> None:
-        self.receiver(Address(*addr[:2]), data)
-
-    def send(self, to: Address, payload: bytes) -> None:
-        self.transport.sendto(payload, tuple(to))
-
-    def close(self) -> None:
-        self.transport.close()
-
-
-@pytest.mark.real
-def test_client_and_server_agree_over_real_datagrams() -> None:
-    async def talk() -> None:
-        env = Env(
-            node=NodeId(1),
-            clock=RealClock(),
-            network=RealNetwork(),
-            streams=None,
-            disk=None,
-            rng=random.Random(1),
-            buggify=lambda _: False,
-        )
-        server = NTPServer(env)
-        await server.start(Address("127.0.0.1", 0))
-        client = NTPClient(env, servers=[server.address], poll_interval=5_000_000)
-        await client.start(Address("127.0.0.1", 0))
-        async with asyncio.timeout(5):
-            while client.counts["taken"] < 3:
-                await asyncio.sleep(0.001)
-        interval = client.now()
-        assert interval.width_ns < 1_000_000_000
-        assert interval.earliest_ns - 10**7 <= time.time_ns() <= interval.latest_ns + 10**7
-        client.stop()
-        server.stop()
-
-    asyncio.run(talk())
