@@ -5,6 +5,7 @@ from typing import Any
 from quorate.client import Connection
 from quorate.env import Address, Env
 from quorate.kernel import GroupId, NodeId
+from quorate.kernel.errors import SyncFailed
 from quorate.server import Config, Limits, Listen, Replica, Server, Storage, Timing
 from quorate.sim import Host, World
 from quorate.storage import DiskBase
@@ -25,17 +26,21 @@ class SimCluster:
         storage: Storage | None = None,
         timing: Timing | None = None,
         group_count: int = 1,
+        lease_reads: bool = False,
     ) -> None:
         self.world = world
         self.hosts: list[Host] = [world.host(f"node-{number}") for number in range(1, node_count + 1)]
         # The running server of each node; absent while it is down.
         self.servers: dict[NodeId, Server] = {}
+        # Why nodes could not go on, the last cause of each.
+        self.stopped: dict[NodeId, str] = {}
         self._replica_class = replica_class
         self._storage = storage or Storage(
             checkpoint_entry_count=60, trailing_entry_count=20, segment_bytes_max=64 << 10, free_bytes_min=0
         )
-        self._timing = timing or Timing()
+        self._timing = timing or Timing(request_timeout_ms=1_500)
         self._group_count = group_count
+        self._lease_reads = lease_reads
 
     def start(self) -> None:
         """Start every node."""
@@ -50,6 +55,7 @@ class SimCluster:
             data="data",
             cluster="sim",
             group_count=self._group_count,
+            lease_reads=self._lease_reads,
             peers={int(other): f"{host.ip}:{PEER_PORT}" for other, host in hosts.items()},
             redis={int(other): f"{host.ip}:{REDIS_PORT}" for other, host in hosts.items()},
             listen=Listen(peer=f"{hosts[node].ip}:{PEER_PORT}", redis=f"{hosts[node].ip}:{REDIS_PORT}", http=""),
@@ -65,11 +71,32 @@ class SimCluster:
             return DiskBase(env.disk, f"state/group-{group}")
 
         server = Server(env, self.config(env.node), make_base=make_base, replica_class=self._replica_class)
-        await server.start()
+        try:
+            await server.start()
+        except SyncFailed as unlucky:
+            # As a process that exits with an error; anything else than an unlucky disk fails the run.
+            self._gone(env.node, str(unlucky))
+            return
         self.servers[env.node] = server
-        await server.node.failed
+        cause = await server.node.failed
         self.servers.pop(env.node, None)
         await server.stop()
+        self._gone(env.node, f"{cause.code.lower()}: {cause}")
+
+    def _gone(self, node: NodeId, cause: str) -> None:
+        """Note that a process ended of itself; whoever looks after the machine starts it again."""
+        self.stopped[node] = cause
+        self.world.at(self.world.now + 1, self.host_of(node).crash)
+
+    def address_of(self, place: int) -> Address:
+        """Return where the Redis door of a node is, by its place from 0."""
+        return Address(self.hosts[place].ip, REDIS_PORT)
+
+    def administer(self, node: NodeId, name: bytes, args: list[bytes]) -> None:
+        """Let a node carry out an administrator's command, on its own loop; what it answers is nobody's business."""
+        server, host = self.live().get(node), self.host_of(node)
+        if server is not None and host.incarnation is not None:
+            host.incarnation.enter(server.node.admin, name, args, _Nobody())
 
     def leader(self) -> NodeId | None:
         """Return the leader of the highest term among running nodes, as they see it."""
@@ -88,6 +115,16 @@ class SimCluster:
     def host_of(self, node: NodeId) -> Host:
         """Return the machine of a node."""
         return self.hosts[node - 1]
+
+
+class _Nobody:
+    """Takes a reply that nobody waits for."""
+
+    def complete(self, _reply: Any) -> None:
+        """Forget it."""
+
+    def flush(self) -> None:
+        """Nothing is written."""
 
 
 class SimClient:

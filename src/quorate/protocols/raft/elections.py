@@ -143,6 +143,8 @@ class Elections(Leading):
             self._grant_vote(sender)
         else:
             marks.hit("raft: vote refused")
+            if not self._is_up_to_date(message):
+                marks.hit("raft: vote refused, the log is not up to date")
         # Behind the write: a vote that is said and forgotten elects two leaders.
         self._send(sender, VoteResult(self.term, granted))
 

@@ -45,6 +45,7 @@ class Reads(Leading):
         elif message.index == 0:
             self._answer(ReadFailed(read.token))
         else:
+            marks.hit("raft: read served to a follower")
             # Eager: the index is committed on a quorum; this node's own writes have no part in it.
             self._answer(ReadReady(read.token, message.index))
 

@@ -256,6 +256,8 @@ class RaftState(Machine):
         if self.term < term:
             self._adopt_term(term)
         former = self.role
+        if isinstance(former, Leader):
+            marks.hit("raft: a leader was deposed")
         self._leave_role()
         if isinstance(former, Follower):
             self.role = Follower(leader, former.heard_at)

@@ -289,6 +289,19 @@ def vote_refused() -> None:
     assert cluster.machine(1).voted_for == 2
 
 
+def vote_refused_the_log_is_not_up_to_date() -> None:
+    cluster = led()
+    hear(cluster, 3, 2, RequestVote(5, ZERO, 0, transfer=True))
+    assert cluster.letters(VoteResult, sender=3)[0].content == VoteResult(5, granted=False)
+
+
+def a_leader_was_deposed() -> None:
+    cluster = led()
+    hear(cluster, 1, 2, AppendResult(9, success=False, match_index=ZERO, round=1))
+    assert cluster.machine(1).role_name == "follower"
+    assert cluster.machine(1).term == 9
+
+
 def vote_refused_old_term() -> None:
     cluster = led()
     hear(cluster, 2, 3, RequestVote(0, ZERO, 0))
@@ -319,6 +332,11 @@ def read_waits_for_the_first_commit_of_the_term() -> None:
     while cluster.machine(1).role_name != "leader":
         cluster.deliver(cluster.wire[0])
     assert cluster.read(1, 5) == ReadReady(5, LogIndex(1))
+
+
+def read_served_to_a_follower() -> None:
+    cluster = led()
+    assert cluster.read(2, 5) == ReadReady(5, LogIndex(1))
 
 
 def read_within_the_lease() -> None:

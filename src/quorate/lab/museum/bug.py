@@ -1,0 +1,100 @@
+"""What the museum knows of a bug, and how one is planted.
+
+A bug is a small subclass of a production class. Planting it replaces the class by the subclass wherever a module of
+this package names it, for as long as the bug is planted; nothing in production code knows of bugs.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from quorate.kernel import errors
+
+CHECKERS: Final = {
+    "invariant": "the five safety properties of Raft, over all nodes after every step",
+    "divergence": "the same entry has the same effect on every node and after every restart",
+    "not linearizable": "what clients saw is judged key by key",
+    "no progress": "a healthy quorum must serve again in the second phase",
+    "node stopped": "a node's own assertions",
+    "exception": "an exception that nobody caught",
+}
+"""The judges, by the kind of failure that they report."""
+
+
+class Bug(msgspec.Struct, frozen=True, kw_only=True):
+    """One exhibit."""
+
+    name: str
+    # What was done wrong and what it costs, in up to five lines.
+    story: str
+    # Paper, issue or system where it was seen.
+    source: str
+    # Part of the house: raft, storage, replication, store, server.
+    layer: str
+    # Kinds of failure by which it shows; any other is a failure of the museum.
+    caught_by: tuple[str, ...]
+    # Level at which it is run.
+    level: str
+    # Production class or function → what is planted instead of it.
+    plants: tuple[tuple[Any, Any], ...]
+    # Conditions that are not drawn; the rest is the seed's.
+    conditions: Mapping[str, Any] = {}
+    # It is found within so many seeds; tests hold it to that.
+    seeds_max: int = 50
+    # Its hunt takes long, so that only long runs of the tests make it.
+    is_slow: bool = False
+
+
+BUGS: dict[str, Bug] = {}
+"""All exhibits, by name; filled by the wings."""
+
+
+def exhibit(**fields: Any) -> Callable[[type], type]:
+    """Put a planted class on show: the decorated class replaces its first base. See `Bug` for the fields."""
+
+    def show(kind: type) -> type:
+        add(Bug(plants=((kind.__mro__[1], kind),), **fields))
+        return kind
+
+    return show
+
+
+def add(bug: Bug) -> None:
+    """Put a bug on show."""
+    assert bug.name not in BUGS, "each bug has its own name"
+    assert len(bug.story.strip().splitlines()) <= 5, "a story has up to five lines"
+    assert all(checker in CHECKERS for checker in bug.caught_by), "a checker catches it"
+    BUGS[bug.name] = bug
+
+
+def bug_named(name: str) -> Bug:
+    """Return a bug; raise UsageError with the known names."""
+    if name not in BUGS:
+        raise errors.UsageError(f"no bug is named {name!r}; known are {', '.join(sorted(BUGS))}")
+    return BUGS[name]
+
+
+@contextmanager
+def planted(bug: Bug | None) -> Iterator[None]:
+    """Plant a bug for the length of a block; None plants nothing.
+
+    Complexity: O(names in the modules of this package).
+    """
+    done: list[tuple[dict[str, Any], str, Any]] = []
+    for original, replacement in bug.plants if bug is not None else ():
+        for name, module in sorted(sys.modules.items()):
+            if not name.startswith("quorate.") or name.startswith("quorate.lab.museum"):
+                continue
+            names = vars(module)
+            for key, value in list(names.items()):
+                if value is original:
+                    names[key] = replacement
+                    done.append((names, key, original))
+    try:
+        yield
+    finally:
+        for names, key, original in done:
+            names[key] = original

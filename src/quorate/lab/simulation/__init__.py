@@ -1,0 +1,23 @@
+"""Deterministic campaigns: the shipped server, or its machines alone, in a simulated world, harmed and judged."""
+
+from quorate.lab.simulation.campaign import CampaignOptions, CampaignResult, run_campaign, run_one
+from quorate.lab.simulation.cluster import SimClient, SimCluster
+from quorate.lab.simulation.conditions import Conditions
+from quorate.lab.simulation.options import Level, Outcome, SimOptions
+from quorate.lab.simulation.smaller import describe, schedule_lines, shrink_run
+
+__all__ = [
+    "CampaignOptions",
+    "CampaignResult",
+    "Conditions",
+    "Level",
+    "Outcome",
+    "SimClient",
+    "SimCluster",
+    "SimOptions",
+    "describe",
+    "run_campaign",
+    "run_one",
+    "schedule_lines",
+    "shrink_run",
+]
