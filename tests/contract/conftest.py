@@ -67,7 +67,7 @@ class RealNode:
     def status(self) -> dict[str, Any] | None:
         try:
             with urllib.request.urlopen(f"http://{self.http}/status", timeout=2) as answer:
-                found: dict[str, Any] = json.load(answer)
+                found: dict[str, Any] = json.load(answer)["node"]
                 return found
         except (OSError, ValueError):
             return None
@@ -208,3 +208,78 @@ def quorate_command() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture
 def run_async() -> Callable[[Any], Any]:
     return asyncio.run
+
+
+@pytest.fixture
+def free_port() -> int:
+    """The first of a few free ports in a row, as far as can be told."""
+    for _ in range(100):
+        (first,) = free_ports(1)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            for place in range(3):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", first + place))
+            return first
+    raise AssertionError("no three free ports in a row")
+
+
+@pytest.fixture
+def start_quorate() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command line in a process of its own; it is asked to end, then killed, when the test ends."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*args: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "quorate", *map(str, args)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+class SmallDisk:
+    """A file system of its own, in a mount namespace that only commands with `prefix` see."""
+
+    def __init__(self, path: Path, size: str) -> None:
+        path.mkdir(parents=True)
+        self._path = path
+        script = f"mount -t tmpfs -o size={size} tmpfs {path} && echo ready && exec cat"
+        self._holder = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == b"ready\n", self._holder.stderr and self._holder.stderr.read()
+        self.prefix = ["nsenter", "-t", str(self._holder.pid), "-m", "--wd=."]
+
+    def fill(self) -> None:
+        """Leave less than a page free."""
+        script = f"dd if=/dev/zero of={self._path}/ballast bs=64k; dd if=/dev/zero of={self._path}/ballast2 bs=4k"
+        subprocess.run([*self.prefix, "sh", "-c", script], capture_output=True, check=False)
+
+    def free(self) -> None:
+        """Give the space back."""
+        script = f"rm {self._path}/ballast {self._path}/ballast2"
+        subprocess.run([*self.prefix, "sh", "-c", script], capture_output=True, check=True)
+
+    def close(self) -> None:
+        """End the namespace, and the file system with it."""
+        self._holder.communicate()
+
+
+@pytest.fixture
+def tmpfs() -> Callable[[Path, str], contextlib.AbstractContextManager[SmallDisk]]:
+    return lambda path, size: contextlib.closing(SmallDisk(path, size))

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from quorate.api.process import load_config
 from quorate.kernel import GroupId, NodeId
 from quorate.kernel.errors import ConfigError, QuorateError, StorageError, UsageError
 from quorate.protocols.raft import RECORDS, Append, HardState, SnapshotMarker
 from quorate.runtime import lock_directory, read_identity, real_env, worker
-from quorate.server import founding_mark, load, open_state
+from quorate.server import founding_mark, open_state
 from quorate.storage import LMDBBase, split_chunks
 
 CHUNK_BYTES = 1 << 20
@@ -126,7 +127,7 @@ def restore_snapshot(file: Path, configs: list[Path], console: Console) -> None:
         data = file.read_bytes()
     except OSError as cause:
         raise UsageError(f"{file}: {cause.strerror}") from cause
-    loaded = [load(path.read_text(encoding="utf-8"), name=str(path)) for path in configs]
+    loaded = [load_config(path) for path in configs]
     if len({config.cluster for config in loaded}) != 1 or len({tuple(sorted(config.peers)) for config in loaded}) != 1:
         raise ConfigError("the configurations name different clusters or different peers")
     if sorted(config.node for config in loaded) != sorted(loaded[0].peers):

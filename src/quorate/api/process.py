@@ -10,16 +10,29 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
 from quorate.kernel import GroupId
 from quorate.kernel.errors import ConfigError, StorageError
 from quorate.runtime import client_context, lock_directory, new_loop, real_env, server_context, worker
-from quorate.server import Config, Server
+from quorate.server import Config, Server, load
 from quorate.storage import LMDBBase
 
 log = logging.getLogger("quorate.process")
+
+
+def load_config(path: Path) -> Config:
+    """Return the configuration in a file; raise ConfigError that names the file and the key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as cause:
+        raise ConfigError(f"{path}: {cause.strerror}") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigError(f"{path}: not a text in UTF-8") from cause
+    return load(text, name=str(path))
 
 
 async def serve_real(config: Config) -> Server:
@@ -66,6 +79,7 @@ async def _serve_until_stopped(config: Config) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _judge(server, context))
     log.info(
         "node %d of cluster %r is up: redis %s, http %s, peers %s",
         config.node,
@@ -79,6 +93,18 @@ async def _serve_until_stopped(config: Config) -> int:
     status = 1 if server.node.failed.done() else 0
     await server.stop()
     return status
+
+
+def _judge(server: Server, context: dict[str, Any]) -> None:
+    """Take what a callback of the loop raised: a stranger's fault is a line, a broken promise of ours ends the node."""
+    cause = context.get("exception")
+    if isinstance(cause, OSError):  # TLS errors among them: a handshake that failed, a connection that broke
+        log.warning("a connection failed: %s", cause)
+    elif isinstance(cause, AssertionError):
+        log.critical("a promise of this program is broken", exc_info=cause)
+        server.node.fail(StorageError(f"stopped rather than guess: {cause}"))
+    else:
+        log.error("%s", context.get("message"), exc_info=cause)
 
 
 def run_node(config: Config) -> int:
@@ -131,20 +157,18 @@ http = "127.0.0.1:{ports[node_count + node - 1]}"
 
 
 def run_local_cluster(node_count: int, directory: Path, first_port: int, console: Console) -> int:
-    """Run a cluster of processes on this machine until Ctrl-C; return the exit status."""
-    from quorate.server import load
-
+    """Run a cluster of processes on this machine until Ctrl-C or SIGTERM; return the exit status."""
     paths = write_local_configs(node_count, directory, first_port)
-    configs = [load(path.read_text(encoding="utf-8"), name=str(path)) for path in paths]
+    configs = [load_config(path) for path in paths]
     processes: list[subprocess.Popen[bytes]] = []
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
     try:
         for path in paths:
-            with (path.with_suffix(".log")).open("ab") as output:
-                processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "quorate", "serve", "--config", str(path)], stdout=output, stderr=output
-                    )
-                )
+            processes.append(_start_node(path))  # noqa: PERF401  (what was started before an error is ended)
         _wait_until_healthy(configs, processes, paths)
         _say_how_to_reach(configs, directory, console)
         while True:
@@ -157,14 +181,27 @@ def run_local_cluster(node_count: int, directory: Path, first_port: int, console
         console.print("\nstopping …")
         return 0
     finally:
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _stop_nodes(processes)
+        signal.signal(signal.SIGTERM, former)
+
+
+def _start_node(path: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "quorate", "serve", "--config", str(path)]
+    with path.with_suffix(".log").open("ab") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output)
+
+
+def _stop_nodes(processes: list[subprocess.Popen[bytes]]) -> None:
+    """End the nodes and nothing else; one that does not end in time is killed."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _wait_until_healthy(configs: list[Config], processes: list[subprocess.Popen[bytes]], paths: list[Path]) -> None:

@@ -5,17 +5,32 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from quorate.kernel.errors import UsageError
+from quorate.kernel.errors import IndefiniteError, Unreachable
 
 At = Annotated[str, typer.Option("--at", help="Redis address of any node, host:port; several with commas.")]
 PASSWORD = Annotated[str, typer.Option("--password", help="If the cluster asks for one.", envvar="QUORATE_PASSWORD")]
+CERTIFICATE = Annotated[str, typer.Option("--certificate", help="PEM file, where the Redis doors speak TLS.")]
+KEY = Annotated[str, typer.Option("--key", help="PEM file with its key.")]
+AUTHORITY = Annotated[str, typer.Option("--authority", help="PEM file of the authority that nodes must show.")]
 AT_DEFAULT = "127.0.0.1:6380"
+ADMIN_TIMEOUT_S = 90.0
+"""A node that is added needs time to catch up."""
+
+
+class Access(NamedTuple):
+    """How a cluster lets us in."""
+
+    password: str
+    certificate: str
+    key: str
+    authority: str
+
 
 members = typer.Typer(help="Show the members of a cluster, add one, remove one.", invoke_without_command=True)
 
@@ -34,20 +49,14 @@ def serve(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more on standard error.")] = False,
 ) -> None:
     """Run one node until it is told to stop."""
-    from quorate.api import run_node
-    from quorate.kernel.errors import ConfigError
-    from quorate.server import load
+    from quorate.api import load_config, run_node
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    try:
-        text = config.read_text(encoding="utf-8")
-    except OSError as cause:
-        raise ConfigError(f"{config}: {cause.strerror}") from cause
-    raise typer.Exit(run_node(load(text, name=str(config))))
+    raise typer.Exit(run_node(load_config(config)))
 
 
 def up(
@@ -61,25 +70,44 @@ def up(
     raise typer.Exit(run_local_cluster(nodes, directory, port, Console()))
 
 
-def _ask(at: str, password: str, args: list[bytes]) -> Any:
-    """Run one administrator's command; follow NOTLEADER to the leader."""
+def _ask(at: str, access: Access, args: list[bytes], *, timeout: float = ADMIN_TIMEOUT_S) -> Any:
+    """Run one administrator's command; the client finds the leader."""
     from quorate.api import connect
 
     async def go() -> Any:
-        async with connect(f"quorate://{at}", password=password, timeout=15.0) as database:
+        async with connect(
+            f"quorate://{at}",
+            password=access.password,
+            timeout=timeout,
+            certificate=access.certificate,
+            key=access.key,
+            authority=access.authority,
+        ) as database:
             return await database.executor.admin(args)
 
     return asyncio.run(go())
 
 
-def status(at: At = AT_DEFAULT, password: PASSWORD = "") -> None:
-    """Show what each given node knows: role, term, leader, indexes, peers."""
+def status(
+    at: At = AT_DEFAULT,
+    password: PASSWORD = "",
+    certificate: CERTIFICATE = "",
+    key: KEY = "",
+    authority: AUTHORITY = "",
+) -> None:
+    """Show what each given node knows: role, term, leader, indexes, peers (exit status 1: one does not answer)."""
+    access = Access(password, certificate, key, authority)
     console = Console()
     table = Table(box=None, pad_edge=False)
     for column in ("node", "role", "term", "leader", "commit", "applied", "keys", "peers"):
         table.add_column(column)
+    silent: list[str] = []
     for address in at.split(","):
-        info = json.loads(_ask(address, password, [b"STATUS"]))
+        try:
+            info = json.loads(_ask(address, access, [b"STATUS"], timeout=2.0))
+        except (Unreachable, IndefiniteError) as cause:
+            silent.append(f"{address}: {cause}")
+            continue
         peers = " ".join(f"{peer['node']}{'' if peer['reachable'] else '(away)'}" for peer in info["peers"])
         table.add_row(
             str(info["node"]),
@@ -91,19 +119,31 @@ def status(at: At = AT_DEFAULT, password: PASSWORD = "") -> None:
             str(info["counters"].get("keys", "")),
             peers,
         )
-    console.print(table)
+    if table.row_count:
+        console.print(table)
+    for line in silent:
+        Console(stderr=True).print(line, highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if silent else 0)
 
 
 @members.callback()
-def show_members(context: typer.Context, at: At = AT_DEFAULT, password: PASSWORD = "") -> None:
+def show_members(
+    context: typer.Context,
+    at: At = AT_DEFAULT,
+    password: PASSWORD = "",
+    certificate: CERTIFICATE = "",
+    key: KEY = "",
+    authority: AUTHORITY = "",
+) -> None:
     """Show the members: id, part, peer address, Redis address."""
-    context.obj = (at, password)
+    access = Access(password, certificate, key, authority)
+    context.obj = (at, access)
     if context.invoked_subcommand is None:
         table = Table(box=None, pad_edge=False)
         for column in ("node", "part", "peer", "redis", "reachable"):
             table.add_column(column)
-        for member in _ask(at, password, [b"MEMBERS"]):
-            table.add_row(*(_shown(member[key]) for key in (b"node", b"part", b"peer", b"redis", b"reachable")))
+        for member in _ask(at, access, [b"MEMBERS"]):
+            table.add_row(*(_shown(member[column]) for column in (b"node", b"part", b"peer", b"redis", b"reachable")))
         Console().print(table)
 
 
@@ -119,14 +159,14 @@ def add_member(
     redis: Annotated[str, typer.Argument(help="Its Redis address, host:port.")],
 ) -> None:
     """Add a running node (started with join = true): first as a learner, then, when it has caught up, as a voter."""
-    _on_leader(context, [b"ADD", str(node).encode(), peer.encode(), redis.encode()])
+    _on_leader(context, [b"MEMBERS", b"ADD", str(node).encode(), peer.encode(), redis.encode()])
     typer.echo(f"node {node} is a voter now")
 
 
 @members.command("remove")
 def remove_member(context: typer.Context, node: Annotated[int, typer.Argument(help="Its id.")]) -> None:
     """Remove a node for good; its id is never used again."""
-    _on_leader(context, [b"REMOVE", str(node).encode()])
+    _on_leader(context, [b"MEMBERS", b"REMOVE", str(node).encode()])
     typer.echo(f"node {node} is no member any more")
 
 
@@ -134,21 +174,15 @@ def transfer_leader(
     node: Annotated[int, typer.Argument(help="The node that shall lead.")],
     at: At = AT_DEFAULT,
     password: PASSWORD = "",
+    certificate: CERTIFICATE = "",
+    key: KEY = "",
+    authority: AUTHORITY = "",
 ) -> None:
     """Hand leadership to a node, for example before maintenance."""
-    _to_leader(at, password, [b"TRANSFER", str(node).encode()])
+    _ask(at, Access(password, certificate, key, authority), [b"TRANSFER", str(node).encode()])
     typer.echo(f"node {node} leads now")
 
 
 def _on_leader(context: typer.Context, args: list[bytes]) -> Any:
-    at, password = context.obj
-    return _to_leader(at, password, args)
-
-
-def _to_leader(at: str, password: str, args: list[bytes]) -> Any:
-    """Ask any node who leads, then ask the leader."""
-    for address in at.split(","):
-        leader = json.loads(_ask(address, password, [b"STATUS"]))["leader_address"]
-        if leader:
-            return _ask(leader, password, args)
-    raise UsageError("no leader is known: is a majority of the nodes up?")
+    at, access = context.obj
+    return _ask(at, access, args)

@@ -32,7 +32,7 @@ class Executor(Protocol):
         """Call a listener for every change of such a key, with None when the watch broke; return what ends it."""
 
     async def admin(self, args: list[bytes]) -> Any:
-        """Run an administrator's command; see the node."""
+        """Run an administrator's command, sent once: STATUS, MEMBERS [ADD … | REMOVE …], TRANSFER, SNAPSHOT."""
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from quorate.client.executor import Consistency, KeyChange
 from quorate.kernel.errors import NotLeader, from_code
 from quorate.store import (
@@ -99,8 +101,11 @@ class LocalExecutor:
 
     async def admin(self, args: list[bytes]) -> Any:
         """Carry out an administrator's command."""
+        if args == [b"STATUS"]:
+            return msgspec.json.encode(self.node.info())
         waiter = _Waiter()
-        self.node.admin(args[0], args[1:], waiter)
+        call = args[1:] if args[0] == b"MEMBERS" and len(args) > 1 else args
+        self.node.admin(call[0], call[1:], waiter)
         return plain(await waiter.future)
 
     async def watch(self, prefix: bytes, listener: Callable[[KeyChange | None], None]) -> Callable[[], None]:

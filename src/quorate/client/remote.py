@@ -34,6 +34,7 @@ SESSION_COUNT_MAX = 64
 
 _FIRST_DELAY_S = 0.01
 _DELAY_S_MAX = 0.5
+_RETRY_S = 0.1
 
 
 class SessionForgotten(IndefiniteError):
@@ -208,22 +209,20 @@ class RemoteExecutor:
         deadline = Instant(self.env.clock.now() + self.timeout)
         address = self._next_address()
         while True:
+            failure: QuorateError
             try:
                 connection = await self._open(address, deadline)
                 try:
                     return await self._ask(connection, [b"QUORATE." + args[0], *args[1:]], deadline)
                 finally:
                     connection.close()
-            except NotLeader:
-                leader = await self._leader()
-                if self.env.clock.now() >= deadline:
-                    raise
-                address = leader or self._next_address()
-            except Unreachable:
-                if self.env.clock.now() >= deadline:
-                    raise
-                address = self._next_address()
-            await asyncio.sleep(0.1)
+            except NotLeader as cause:
+                failure, address = cause, await self._leader() or self._next_address()
+            except Unreachable as cause:
+                failure, address = cause, self._next_address()
+            if self.env.clock.now() + _RETRY_S * 1e9 >= deadline:
+                raise failure
+            await asyncio.sleep(_RETRY_S)
 
     async def _leader(self) -> Address | None:
         """Return the address of the leader's Redis door, if a node can be found that knows it."""
