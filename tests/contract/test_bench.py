@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import shutil
 
 import pytest
 from rich.console import Console
@@ -70,9 +69,6 @@ def test_error_replies_are_no_throughput() -> None:
     assert found.first_error == "-NOTLEADER node 2 leads"
 
 
-@pytest.mark.skipif(
-    shutil.which("redis-server") is None or shutil.which("etcd") is None, reason="redis-server or etcd is not installed"
-)
 def test_two_clusters_are_measured_pair_by_pair_without_errors() -> None:
     console = Console(file=io.StringIO(), width=120)
     options = BenchOptions(systems=("redis", "etcd"), client_counts=(4,), round_count=2, measure_s=0.2)

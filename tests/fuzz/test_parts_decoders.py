@@ -71,7 +71,7 @@ PLAIN = st.recursive(
 )
 
 
-def decode(value: object, data: bytes) -> None:
+def check_decoding(value: object, data: bytes) -> None:
     """Decode; a value that is accepted must encode, decode and answer."""
     try:
         found = type(value).from_bytes(data)
@@ -95,9 +95,9 @@ def kind_of(data: bytes) -> str:
 @CHECK
 @given(data=st.binary(max_size=80))
 def test_noise_is_refused(value: object, data: bytes) -> None:
-    decode(value, data)
+    check_decoding(value, data)
     kind = kind_of(value.to_bytes())
-    decode(value, seal(kind, 1, data))
+    check_decoding(value, seal(kind, 1, data))
     with pytest.raises(Undecodable):
         type(value).from_bytes(seal(kind, 2, unseal(kind, value.to_bytes())[1]))
 
@@ -115,7 +115,7 @@ def test_damaged_payloads_under_a_good_seal_are_refused_or_work(value: object, c
     payload = bytearray(unseal(kind, sealed)[1])
     for place, byte in changes:
         payload[place % len(payload)] = byte
-    decode(value, seal(kind, 1, bytes(payload[: len(payload) - cut])))
+    check_decoding(value, seal(kind, 1, bytes(payload[: len(payload) - cut])))
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_damaged_payloads_under_a_good_seal_are_refused_or_work(value: object, c
 @CHECK
 @given(form=PLAIN)
 def test_well_formed_nonsense_is_refused(value: object, form: object) -> None:
-    decode(value, seal(kind_of(value.to_bytes()), 1, msgspec.msgpack.encode(form)))
+    check_decoding(value, seal(kind_of(value.to_bytes()), 1, msgspec.msgpack.encode(form)))
 
 
 @every_value

@@ -79,4 +79,4 @@ def test_arguments_of_any_bytes_are_answered() -> None:
         args = [rng.randbytes(rng.randrange(6)) for _ in range(rng.randrange(5))]
         if rng.random() < 0.7:
             args = [rng.choice(NAMES), *args]
-        store.apply(LogIndex(index), index, [Command(rng.randrange(-2, 20), args)])
+        assert len(store.apply(LogIndex(index), index, [Command(rng.randrange(-2, 20), args)])) == 1

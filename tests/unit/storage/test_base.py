@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.kernel import marks
 from quorate.kernel.errors import Corrupt, DiskFull, ForeignData
 from quorate.storage import Base, DiskBase, LMDBBase, MemoryDisk, chunks_of
 
@@ -122,6 +123,20 @@ def test_a_restore_replaces_everything_and_lasts(make: Maker) -> None:
         await base.checkpoint({b"": None}, b"later")
         base = make("x")
         assert (base.meta, everything(base)) == (b"later", pairs[1:])
+
+    asyncio.run(main())
+
+
+def test_a_restore_into_lmdb_swaps_two_tables(tmp_path: Path) -> None:
+    async def main() -> None:
+        base = LMDBBase(tmp_path, ThreadPoolExecutor(1))
+        restorer = base.restore()
+        for chunk in chunks_of(b"new", [(b"k", b"v")], 64):
+            restorer.write(chunk)
+        with marks.expect("lmdb: restored"):
+            await restorer.finish()
+        assert base.get(b"k") == b"v"
+        base.close()
 
     asyncio.run(main())
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from quorate.kernel import GroupId, NodeId
+from quorate.kernel import GroupId, NodeId, marks
 from quorate.kernel.errors import Corrupt, DiskFull, ForeignData, StorageError, SyncFailed
 from quorate.storage import MemoryDisk, WriteAheadLog
 
@@ -183,7 +183,8 @@ def test_a_full_disk_keeps_the_records_and_writes_them_when_space_returns() -> N
         wal.on_stable, wal.on_full = stable.append, full.append
         write(wal, A, b"fits")
         size_bytes = len(disk.bytes_of(FIRST))
-        write(wal, A, b"x" * 900)
+        with marks.expect("wal: disk full"):
+            write(wal, A, b"x" * 900)
         assert (stable, len(full), wal.is_short_of_space) == ([1], 1, True)
         assert len(disk.bytes_of(FIRST)) == size_bytes, "the part that was written is taken back"
         write(wal, A, b"and more")
@@ -194,6 +195,27 @@ def test_a_full_disk_keeps_the_records_and_writes_them_when_space_returns() -> N
         await wal.close()
         assert [record for _, record in (await opened(disk)).recovered(A)] == [b"fits", b"x" * 900, b"and more"]
 
+    asyncio.run(main())
+
+
+def test_an_idle_log_on_a_full_disk_goes_without_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark only narrows what counts as torn; a record that comes later still finds its place."""
+    monkeypatch.setattr("quorate.storage.wal.MARK_S", 0.0)
+
+    async def main() -> None:
+        disk = MemoryDisk(capacity_bytes=1 << 20)
+        wal = await opened(disk)
+        write(wal, A, b"one")
+        disk.capacity_bytes = len(disk.bytes_of(FIRST))
+        with marks.expect("wal: no room for a mark"):
+            while "wal: no room for a mark" not in marks.counts:
+                await asyncio.sleep(0)
+        disk.capacity_bytes = 1 << 20
+        write(wal, A, b"two")
+        await wal.close()
+        assert [record for _, record in (await opened(disk)).recovered(A)] == [b"one", b"two"]
+
+    marks.reset()
     asyncio.run(main())
 
 
