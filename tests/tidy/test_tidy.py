@@ -113,7 +113,8 @@ def test_packages_are_imported_by_their_front_door() -> None:
 
 def exports(path: Path) -> list[str] | None:
     for node in tree_of(path).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
             return [ast.literal_eval(item) for item in node.value.elts]  # type: ignore[attr-defined]
     return None
 
