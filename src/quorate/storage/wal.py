@@ -427,7 +427,8 @@ class WriteAheadLog:
                 self._write_block()
             finally:
                 self._parts = parts
-            file.sync_now()
+        # Also where no mark is written now: the one that an idle log wrote is not stable yet.
+        file.sync_now()
         self._begin_segment(segment.number + 1)
         file.close()
 
