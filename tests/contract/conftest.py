@@ -283,3 +283,24 @@ class SmallDisk:
 @pytest.fixture
 def tmpfs() -> Callable[[Path, str], contextlib.AbstractContextManager[SmallDisk]]:
     return lambda path, size: contextlib.closing(SmallDisk(path, size))
+
+
+@pytest.fixture
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in this process, for what ends before anything is started."""
+    from quorate.cli import main
+
+    def run(*args: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["quorate", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "200")
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess([], status, captured.out, captured.err)
+
+    return run
