@@ -51,20 +51,27 @@ class Model:
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(steps=STEPS, sync_turn_count=st.integers(1, 3))
+@given(steps=STEPS, sync_turn_count=st.integers(1, 3), reserve_bytes=st.sampled_from([0, 100, 6_000]))
 def test_after_any_crash_the_log_is_a_prefix_that_holds_all_that_was_stable(
-    steps: list[tuple[str, int, list[int]]], sync_turn_count: int
+    steps: list[tuple[str, int, list[int]]], sync_turn_count: int, reserve_bytes: int
 ) -> None:
-    asyncio.run(_run(steps, sync_turn_count))
+    asyncio.run(_run(steps, sync_turn_count, reserve_bytes))
 
 
-async def _run(steps: list[tuple[str, int, list[int]]], sync_turn_count: int) -> None:
+async def _run(steps: list[tuple[str, int, list[int]]], sync_turn_count: int, reserve_bytes: int) -> None:
     disk = MemoryDisk(sync_turn_count=sync_turn_count, capacity_bytes=1 << 30)
     model = Model()
 
     async def opened() -> WriteAheadLog:
         disk.capacity_bytes = 1 << 30
-        wal = await WriteAheadLog.open(disk, node=NodeId(1), cluster="c", segment_bytes_max=8_000, free_bytes_min=0)
+        wal = await WriteAheadLog.open(
+            disk,
+            node=NodeId(1),
+            cluster="c",
+            segment_bytes_max=8_000,
+            free_bytes_min=0,
+            reserve_bytes=reserve_bytes,
+        )
         model.check(wal)
 
         def on_stable(ordinal: int) -> None:

@@ -11,12 +11,16 @@ from quorate.kernel import Duration, NodeId, milliseconds
 from quorate.kernel.errors import ConfigError
 
 
+CLUSTER_BYTES_MAX = 200
+_MAY_BE_ZERO = ("trailing_entry_count", "free_bytes_min", "reserve_bytes")
+
+
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[listen]: where this node listens, as host:port; port 0 takes any free port."""
 
     # Other nodes of the cluster.
     peer: str = "127.0.0.1:7100"
-    # Redis clients.
+    # Redis clients; "" for none.
     redis: str = "127.0.0.1:6380"
     # Health, status and metrics; "" for none.
     http: str = "127.0.0.1:7180"
@@ -25,7 +29,9 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TLS(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[tls]: PEM files; with them nodes and clients authenticate each other (mutual TLS)."""
 
+    # This node's certificate, good for the host names and addresses that others dial.
     certificate: str = ""
+    # Its private key.
     key: str = ""
     # The authority whose certificates are accepted.
     authority: str = ""
@@ -73,6 +79,8 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trailing_entry_count: int = 5_000
     # One file of the log.
     segment_bytes_max: int = 64 << 20
+    # Zeros written ahead of the log, so that most syncs change no file length. Greater: rarer, longer pauses for it.
+    reserve_bytes: int = 2 << 20
     # Writes are refused with DISKFULL when less than this is free; reads go on.
     free_bytes_min: int = 64 << 20
 
@@ -165,8 +173,14 @@ def check(config: Config, *, name: str = "configuration") -> None:
         raise ConfigError(f"{name}: peers: nodes {doubled} have the same address")
     for key in ("peer", "redis", "http"):
         text = getattr(config.listen, key)
-        if text or key != "http":
+        if text or (key == "peer" and len(addresses) > 1):
             parse_address(text, f"{name}: listen.{key}")
+    for node, text in sorted(config.redis.items()):
+        parse_address(text, f"{name}: redis.{node}")
+    if not config.data:
+        raise ConfigError(f"{name}: data: a directory is needed")
+    if not 1 <= len(config.cluster.encode()) <= CLUSTER_BYTES_MAX:
+        raise ConfigError(f"{name}: cluster: a name has 1 to {CLUSTER_BYTES_MAX} bytes")
     if config.timing.heartbeat_interval_ms * 3 > config.timing.election_timeout_ms:
         raise ConfigError(f"{name}: timing: heartbeat_interval_ms must be at most a third of election_timeout_ms")
     if not 1 <= config.group_count <= 1024:
@@ -174,10 +188,13 @@ def check(config: Config, *, name: str = "configuration") -> None:
     files = (config.tls.certificate, config.tls.key, config.tls.authority)
     if any(files) and not all(files):
         raise ConfigError(f"{name}: tls: certificate, key and authority are needed together")
-    for table in (config.limits, config.timing):
+    for table in (config.limits, config.timing, config.storage):
         for key, value in msgspec.structs.asdict(table).items():
-            if value <= 0:
-                raise ConfigError(f"{name}: {key}: must be above 0")
+            least = 0 if key in _MAY_BE_ZERO else 1
+            if value < least:
+                raise ConfigError(f"{name}: {key}: must be {least} or more")
+    if config.tls.redis and not config.tls.certificate:
+        raise ConfigError(f"{name}: tls.redis: certificate, key and authority are needed")
 
 
 def _refuse_unknown(tree: dict[str, Any], kind: type, name: str, prefix: str) -> None:

@@ -119,6 +119,7 @@ class Node:
             node=self.env.node,
             segment_bytes_max=storage.segment_bytes_max,
             free_bytes_min=storage.free_bytes_min,
+            reserve_bytes=storage.reserve_bytes,
         )
         self._wal.on_stable = self._on_stable
         self._wal.on_failed = self._on_failed

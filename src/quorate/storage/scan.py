@@ -149,6 +149,8 @@ def read_segment(
         offset = segment.end_offset
         expected = segment.last_ordinal + 1
         block = decode_block_header(data, offset, number=number)
+        if block is None and not data[offset:].strip(b"\0"):
+            break  # space that was reserved for later blocks
         if block is None:
             _judge(segment, data, "no block begins here", is_last=is_last)
             break

@@ -359,3 +359,29 @@ def test_a_release_waits_until_what_was_appended_before_it_is_stable() -> None:
         assert seen[1] == (promised, 1)
 
     asyncio.run(main())
+
+
+def test_reserved_space_is_the_end_of_the_log_and_not_a_torn_block() -> None:
+    """Zeros ahead of the log are overwritten without changing the file's length, and are nothing to report."""
+
+    async def main() -> None:
+        disk = MemoryDisk()
+
+        async def reserving() -> WriteAheadLog:
+            return await WriteAheadLog.open(
+                disk, node=NodeId(1), cluster="c", segment_bytes_max=1 << 20, free_bytes_min=0, reserve_bytes=4_096
+            )
+
+        wal = await reserving()
+        write(wal, A, b"one")
+        size_bytes = len(disk.bytes_of(FIRST))
+        write(wal, A, b"two")
+        assert len(disk.bytes_of(FIRST)) == size_bytes > 4_096
+        await wal.close()
+        again = await reserving()
+        assert [record for _, record in again.recovered(A)] == [b"one", b"two"]
+        assert again.recovery.cut is None
+        write(again, A, b"three")
+        assert len(disk.bytes_of(FIRST)) == size_bytes
+
+    asyncio.run(main())
