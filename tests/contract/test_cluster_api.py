@@ -352,3 +352,14 @@ def test_the_twin_has_every_method_and_they_mean_the_same(tmp_path: Path, served
     use_twin(quorate.sync.connect(served))
     public = {name for name in vars(Database) if not name.startswith("_")}
     assert public <= {name for name in vars(SyncDatabase) if not name.startswith("_")}
+
+
+def test_the_number_of_groups_cannot_be_changed_later(tmp_path: Path) -> None:
+    async def main() -> None:
+        listen = Listen(peer="", redis="", http="")
+        server = await serve_real(Config(node=1, data=str(tmp_path), peers={1: "127.0.0.1:1"}, listen=listen))
+        await server.stop()
+        with pytest.raises(ConfigError, match="has 1, not 2"):
+            await serve_real(Config(node=1, data=str(tmp_path), peers={1: "127.0.0.1:1"}, listen=listen, group_count=2))
+
+    asyncio.run(main())

@@ -79,7 +79,7 @@ def one_sentence(result: CompletedProcess[str]) -> str:
         (('1 = "127.0.0.1:1"', '1 = "127.0.0.1:1"\n2 = "127.0.0.1:1"'), "nodes [1, 2] have the same address"),
         (('1 = "127.0.0.1:1"', '1 = "127.0.0.1:1"\none = "127.0.0.1:2"'), "peers.one: a node id is a whole number"),
         (("[peers]", "[timing]\nheartbeat_interval_ms = 300\n[peers]"), "at most a third of election_timeout_ms"),
-        (("[peers]", "[timing]\nrequest_timeout_ms = 0\n[peers]"), "request_timeout_ms: must be above 0"),
+        (("[peers]", "[timing]\nrequest_timeout_ms = 0\n[peers]"), "request_timeout_ms: must be 1 or more"),
         (("[peers]", "[tls]\nkey = 'x'\n[peers]"), "certificate, key and authority are needed together"),
         (("[peers]", "[tls]\nkey='x'\ncertificate='x'\nauthority='x'\n[peers]"), "No such file"),
         (('http = ""', 'http = "nowhere"'), "listen.http: 'nowhere' is not host:port"),

@@ -132,6 +132,8 @@ def restore_snapshot(file: Path, configs: list[Path], console: Console) -> None:
         raise ConfigError("the configurations name different clusters or different peers")
     if sorted(config.node for config in loaded) != sorted(loaded[0].peers):
         raise ConfigError(f"one configuration per node is needed: {sorted(loaded[0].peers)}")
+    if any(config.group_count != 1 for config in loaded):
+        raise UsageError("a snapshot holds one group, so group_count must be 1")
     for config in loaded:
         directory = Path(config.data)
         if directory.exists() and any(directory.iterdir()):

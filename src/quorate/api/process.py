@@ -35,6 +35,20 @@ def load_config(path: Path) -> Config:
     return load(text, name=str(path))
 
 
+def _check_group_count(directory: Path, config: Config) -> None:
+    """Remember how many groups there are; raise ConfigError when it has changed, for keys would be looked for elsewhere."""
+    path = directory / "groups"
+    if not path.exists():
+        state = directory / "state"
+        found = len(list(state.glob("group-*"))) if state.is_dir() else 0
+        partial = path.with_suffix(".new")
+        partial.write_text(f"{found or config.group_count}\n", encoding="utf-8")
+        partial.replace(path)
+    text = path.read_text(encoding="utf-8").strip()
+    if text != str(config.group_count):
+        raise ConfigError(f"group_count: {directory} has {text}, not {config.group_count}: it is fixed at the founding")
+
+
 async def serve_real(config: Config) -> Server:
     """Start a server on this machine: real clock, sockets and files.
 
@@ -47,6 +61,7 @@ async def serve_real(config: Config) -> Server:
     env = real_env(config.node_id, directory)
     lock = lock_directory(directory, node=config.node_id, cluster=config.cluster)
     try:
+        _check_group_count(directory, config)
         tls = config.tls
         contexts = (
             (

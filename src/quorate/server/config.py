@@ -10,7 +10,6 @@ from quorate.env import Address
 from quorate.kernel import Duration, NodeId, milliseconds
 from quorate.kernel.errors import ConfigError
 
-
 CLUSTER_BYTES_MAX = 200
 _MAY_BE_ZERO = ("trailing_entry_count", "free_bytes_min", "reserve_bytes")
 
