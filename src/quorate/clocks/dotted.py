@@ -154,7 +154,7 @@ class DottedVersionSet:
 
     def to_bytes(self) -> bytes:
         """Return the sealed bytes: MessagePack array of [server, count, values], servers ascending."""
-        return _SET.encode([(actor, *entry) for actor, entry in sorted(self._entries.items())])
+        return _SET.encode([(actor, entry.counter, entry.values) for actor, entry in sorted(self._entries.items())])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "DottedVersionSet":

@@ -8,7 +8,7 @@ Complexity  O(length of the key).
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import xxhash
 
@@ -60,8 +60,8 @@ def _hash_other(key: object) -> int:
         return _xxh3((key & _MASK).to_bytes(8, "little"))
     if isinstance(key, bytearray | memoryview):
         return _xxh3(bytes(key))
-    if hasattr(key, "item"):  # a NumPy scalar
-        return hash_key(key.item())
+    if type(key).__module__ == "numpy" and hasattr(key, "item"):
+        return hash_key(cast("Any", key).item())
     raise BadKey(f"a key is bytes, str or an integer from -2**63 to 2**64-1, not {key!r:.80}")
 
 

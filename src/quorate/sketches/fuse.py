@@ -11,9 +11,9 @@ Bounds      All keys are needed at once; equal keys count once. Fingerprints of 
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from quorate.kernel import BadPayload, Envelope, Key, hash_list, mix64, mix_array
+from quorate.kernel import BadPayload, Envelope, Key, hash_list, is_array, mix64, mix_array
 from quorate.sketches.common import PIECE, BadCapacity, BadErrorRate, Full
 from quorate.sketches.filters import Filter
 
@@ -41,7 +41,7 @@ class BinaryFuseFilter(Filter):
         if fingerprint_bits not in (8, 16):
             raise BadErrorRate(f"fingerprints have 8 or 16 bits, not {fingerprint_bits}")
         self.fingerprint_bits = fingerprint_bits
-        hashes = list(dict.fromkeys(hash_list(keys.tolist() if hasattr(keys, "tolist") else keys)))
+        hashes = list(dict.fromkeys(hash_list(cast("NDArray[Any]", keys).tolist() if is_array(keys) else keys)))
         self.key_count = len(hashes)
         self._segment_bits, self._segment_count = _sizes(self.key_count)
         for seed in range(1, _SEEDS_MAX + 1):

@@ -434,19 +434,17 @@ def _merged(
     import numpy as np
 
     joined = np.concatenate((held, fresh))
-    if counts is None:
-        joined.sort()
-    else:
-        order = np.argsort(joined, kind="stable")
-        joined = joined[order]
     is_first = np.ones(len(joined), dtype=np.bool_)
-    np.not_equal(joined[1:], joined[:-1], out=is_first[1:])
-    merged = joined[is_first]
     if counts is None or not len(joined):
-        return merged, counts
+        joined.sort()
+        np.not_equal(joined[1:], joined[:-1], out=is_first[1:])
+        return joined[is_first], counts
+    order = np.argsort(joined, kind="stable")
+    joined = joined[order]
+    np.not_equal(joined[1:], joined[:-1], out=is_first[1:])
     weights = np.concatenate((counts, np.ones(len(fresh), dtype=np.int64)))[order]
     sums = np.add.reduceat(weights, np.flatnonzero(is_first))
-    return merged, np.minimum(sums, COUNT_MAX)
+    return joined[is_first], np.minimum(sums, COUNT_MAX)
 
 
 def _pack(pairs: list[tuple[int, int]]) -> bytes:
