@@ -9,6 +9,8 @@ from quorate.kernel import errors, hash_key
 
 NodeName: TypeAlias = int | str
 NODE_COUNT_MAX: Final = 100_000
+WEIGHT_MIN: Final = 0.001
+WEIGHT_MAX: Final = 1_000.0
 
 
 class NoNodes(errors.UsageError):
@@ -30,7 +32,7 @@ class UnknownNode(errors.UsageError):
 
 
 class BadWeight(errors.UsageError):
-    """A weight is not a finite number above 0, or this placement knows no weights."""
+    """A weight is not a number from 0.001 to 1,000, or this placement knows no weights."""
 
     code = "BADWEIGHT"
 
@@ -46,7 +48,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True, order=True):
 
     # Unique; all names of one placement are integers, or all are text.
     name: NodeName
-    # Share of the data relative to other nodes; above 0.
+    # Share of the data relative to other nodes; 0.001 to 1,000.
     weight: float = 1.0
     # What fails together: copies go to different zones first, then to different racks.
     rack: str = ""
@@ -67,7 +69,7 @@ def checked_nodes(nodes: Iterable[NodeLike], *, are_sorted: bool = True) -> tupl
     Raises:
         NoNodes: there is none.
         RepeatedNode: a name occurs twice.
-        BadWeight: a weight is not a finite number above 0.
+        BadWeight: a weight is not a number from 0.001 to 1,000.
         UsageError: names are of mixed or other types, or there are too many nodes.
     """
     checked = tuple(to_node(node) for node in nodes)
@@ -82,8 +84,9 @@ def checked_nodes(nodes: Iterable[NodeLike], *, are_sorted: bool = True) -> tupl
             raise errors.UsageError(f"node names are all integers or all text; {node.name!r} differs")
         if node.name in seen:
             raise RepeatedNode(f"node {node.name!r} is named twice")
-        if not 0 < node.weight < float("inf"):
-            raise BadWeight(f"node {node.name!r} has weight {node.weight}; a weight is a finite number above 0")
+        # Tokens and turns are in proportion to weights: a huge one, forged or mistyped, would never end.
+        if not WEIGHT_MIN <= node.weight <= WEIGHT_MAX:
+            raise BadWeight(f"node {node.name!r} has weight {node.weight}; it is from {WEIGHT_MIN} to {WEIGHT_MAX}")
         seen[node.name] = None
     return tuple(sorted(checked, key=_name)) if are_sorted else checked
 

@@ -39,7 +39,7 @@ def test_senseless_nodes_are_refused_by_name(kind: type) -> None:
         kind([])
     with pytest.raises(RepeatedNode, match="'a' is named twice"):
         kind(["a", "b", "a"])
-    for weight in (0, -1, float("nan"), float("inf")):
+    for weight in (0, -1, float("nan"), float("inf"), 1e-9, 1e9):
         with pytest.raises(BadWeight):
             kind([Node("a", weight=weight), "b"])
     for names in (["a", 1], [None], [True]):
