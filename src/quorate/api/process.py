@@ -36,7 +36,7 @@ def load_config(path: Path) -> Config:
 
 
 def _check_group_count(directory: Path, config: Config) -> None:
-    """Remember how many groups there are; raise ConfigError when it has changed, for keys would be looked for elsewhere."""
+    """Remember how many groups there are; raise ConfigError when it has changed: keys would be looked for elsewhere."""
     path = directory / "groups"
     if not path.exists():
         state = directory / "state"
