@@ -38,7 +38,8 @@ class Outbox:
             if isinstance(effect, Persist):
                 self.persist_count += 1
                 now.append(effect)
-            elif isinstance(effect, Send | Deliver) and not effect.eager and self.persisted_count < self.persist_count:
+            # The comparison comes first: most machines wait for no write most of the time.
+            elif self.persisted_count < self.persist_count and isinstance(effect, Send | Deliver) and not effect.eager:
                 self._held.append((self.persist_count, effect))
             else:
                 now.append(effect)
