@@ -131,15 +131,16 @@ class Snapshots:
     def send(self, to: NodeId) -> None:
         """Stream the last checkpoint to a peer; at most one transfer per peer at a time."""
         if to not in self._sending and not self._is_stopped:
-            task = asyncio.get_running_loop().create_task(self._send(to), name=f"snapshot to {to}")
+            # The term in which it was asked for: this node may follow another when the stream begins.
+            task = asyncio.get_running_loop().create_task(self._send(to, self._term()), name=f"snapshot to {to}")
             self._sending[to] = task
 
-    async def _send(self, to: NodeId) -> None:
+    async def _send(self, to: NodeId, term: int) -> None:
         is_sent = False
         try:
             marker, source = await self._open_source()
             try:
-                is_sent = await self._stream(to, marker, source)
+                is_sent = await self._stream(to, marker, source, term)
             finally:
                 source.close()
         except (QuorateError, OSError) as cause:
@@ -149,10 +150,10 @@ class Snapshots:
             self.sent_count += is_sent
             self._host.call(SnapshotSent(to, is_sent))
 
-    async def _stream(self, to: NodeId, marker: SnapshotMarker, source: Source) -> bool:
+    async def _stream(self, to: NodeId, marker: SnapshotMarker, source: Source, term: int) -> bool:
         group, transfer = self._host.group, self.env.rng.getrandbits(63)
         count = 0
-        if not self._send_piece(to, Begin(group, transfer, marker, self._term())):
+        if not self._send_piece(to, Begin(group, transfer, marker, term)):
             return False
         for data in source.chunks(CHUNK_BYTES):
             if not self._send_piece(to, Chunk(group, transfer, count, data)):

@@ -1,5 +1,24 @@
 """The museum of bugs: each was made by somebody, each can be planted, each is caught."""
 
+from quorate.lab.museum import answering, applying, durability, elections, membership, reads, replication
 from quorate.lab.museum.bug import BUGS, CHECKERS, Bug, bug_named, planted
+from quorate.lab.museum.guide import measure_exhibits, print_exhibits, show_exhibit
+from quorate.lab.museum.hunt import Hunt, hunt, measure
 
-__all__ = ["BUGS", "CHECKERS", "Bug", "bug_named", "planted"]
+WINGS = (elections, replication, reads, membership, durability, applying, answering)
+"""The rooms, in the order of a visit."""
+
+__all__ = [
+    "BUGS",
+    "CHECKERS",
+    "WINGS",
+    "Bug",
+    "Hunt",
+    "bug_named",
+    "hunt",
+    "measure",
+    "measure_exhibits",
+    "planted",
+    "print_exhibits",
+    "show_exhibit",
+]

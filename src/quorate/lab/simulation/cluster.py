@@ -36,7 +36,11 @@ class SimCluster:
         self.stopped: dict[NodeId, str] = {}
         self._replica_class = replica_class
         self._storage = storage or Storage(
-            checkpoint_entry_count=60, trailing_entry_count=20, segment_bytes_max=64 << 10, free_bytes_min=0
+            checkpoint_entry_count=60,
+            trailing_entry_count=20,
+            segment_bytes_max=64 << 10,
+            reserve_bytes=4 << 10,
+            free_bytes_min=0,
         )
         self._timing = timing or Timing(request_timeout_ms=1_500)
         self._group_count = group_count

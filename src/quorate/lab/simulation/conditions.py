@@ -36,6 +36,10 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     has_chores: bool = True
     # Leaders are asked to hand over now and then, members are exchanged (core level).
     has_operator: bool = True
+    # About how often members are exchanged, milliseconds.
+    operator_ms: int = 600
+    # Chores write values of several pages, so that a write can be torn.
+    large_values: bool = False
     pre_vote: bool = True
     check_quorum: bool = True
     group_count: int = 1
@@ -54,7 +58,7 @@ def draw_conditions(choices: Choices, aims: tuple[str, ...], fixed: dict[str, An
     Args:
         choices: of the run.
         aims: all names that there are.
-        fixed: fields that are not drawn.
+        fixed: fields that are not drawn, and parts of links and disks (see below).
         node_count: 0: drawn.
     """
     dice = choices.stream("conditions")
@@ -108,11 +112,51 @@ def draw_conditions(choices: Choices, aims: tuple[str, ...], fixed: dict[str, An
         "has_operator": dice.chance(0.5),
         "pre_vote": not dice.chance(0.2),
         "check_quorum": not dice.chance(0.1),
+        "large_values": dice.chance(0.2),
         "group_count": 2 if dice.chance(0.15) else 1,
     }
+    drawn["link"], drawn["disk"] = _fixed_link(link, fixed), _fixed_disk(disk, fixed)
     drawn |= {"aims": {name: fixed["aims"].get(name, 0.0) for name in aims}} if "aims" in fixed else {}
-    drawn |= {name: value for name, value in fixed.items() if name not in {"aims", "node_count"}}
+    drawn |= {name: value for name, value in fixed.items() if name not in _PARTS}
     if drawn["lease_reads"]:
         # A lease is only as good as a leader that steps down and voters that keep still.
         drawn["check_quorum"] = True
     return msgspec.convert(drawn, Conditions, from_attributes=True)
+
+
+# Given for a part of something that is drawn as a whole.
+_PARTS = {
+    "aims",
+    "node_count",
+    "repeat_share",
+    "reorder_share",
+    "latency_ms",
+    "sync_min_us",
+    "sync_max_us",
+    "sync_error",
+}
+
+
+def _fixed_disk(disk: DiskPolicy, fixed: dict[str, Any]) -> DiskPolicy:
+    """Return a disk with some of its behaviour given: sync_min_us, sync_max_us, sync_error."""
+    least, most = fixed.get("sync_min_us"), fixed.get("sync_max_us")
+    return DiskPolicy(
+        sync_min=disk.sync_min if least is None else Duration(least * MICROSECOND),
+        sync_max=disk.sync_max if most is None else Duration(most * MICROSECOND),
+        stall_share=disk.stall_share,
+        stall=disk.stall,
+        sync_error=fixed.get("sync_error", disk.sync_error),
+    )
+
+
+def _fixed_link(link: LinkPolicy, fixed: dict[str, Any]) -> LinkPolicy:
+    """Return a link with some of its behaviour given: repeat_share, reorder_share, latency_ms."""
+    latency = Duration(fixed["latency_ms"] * MILLISECOND) if "latency_ms" in fixed else link.latency
+    return LinkPolicy(
+        latency=latency,
+        jitter=latency if "latency_ms" in fixed else link.jitter,
+        lose=link.lose,
+        repeat=fixed.get("repeat_share", link.repeat),
+        reorder=fixed.get("reorder_share", link.reorder),
+        reorder_delay=link.reorder_delay,
+    )

@@ -319,7 +319,7 @@ class CoreRun:
                     change = Reconfigure(tuple(voters), tuple(learners), _OPERATOR_TOKEN)
                     self.cluster.hosts[leader].call(change)
             if self.world.now < stop_at:
-                self.world.at(self.world.now + rng.randrange(100, 1_200) * MILLISECOND, act)
+                self.world.at(self.world.now + rng.randrange(50, 2 * self.conditions.operator_ms) * MILLISECOND, act)
 
         self.world.at(self.world.now + 500 * MILLISECOND, act)
 
@@ -358,10 +358,8 @@ class CoreRun:
         """Return who lives on: a majority of the voters, in both halves of a change that is under way."""
         dice = self.world.choices.stream("quorum")
         alive = list(self.nodes)
-        configurations = {
-            (around.configuration if not host.is_running else host.machine.configuration)  # type: ignore[attr-defined]
-            for (around, host) in zip(self.nodes.values(), self.cluster.hosts.values(), strict=True)
-        }
+        # Of the dead too: what was in force in their last life is in their log.
+        configurations = {host.machine.configuration for host in self.cluster.hosts.values()}  # type: ignore[attr-defined]
         if configurations == {self.founders}:
             return [NodeId(node) for node in choose_quorum(alive, dice)]
         # Members are being exchanged, or somebody has not heard of it: all live.

@@ -69,8 +69,10 @@ _CHORES = (
 )
 
 
-def draw_chore(rng: random.Random) -> list[bytes]:
-    """Draw a command that nobody judges: other types, keys that end, chance."""
+def draw_chore(rng: random.Random, *, large_values: bool = False) -> list[bytes]:
+    """Draw a command that nobody judges: other types, keys that end, chance; large values are of several pages."""
+    if large_values and rng.random() < 0.4:
+        return [b"SET", b"chore-large-%d" % rng.randrange(4), rng.randbytes(rng.randrange(1_000, 14_000))]
     name, *rest = _CHORES[rng.randrange(len(_CHORES) if rng.random() < 0.03 else len(_CHORES) - 1)]
     key = b"chore-%d" % rng.randrange(12)
     element = b"e%d" % rng.randrange(40)
@@ -97,7 +99,7 @@ def draw_chore(rng: random.Random) -> list[bytes]:
             return [name, key]
 
 
-async def do_chores(env: Env, cluster: SimCluster, rng: random.Random, stop_at_ns: int) -> None:
+async def do_chores(env: Env, cluster: SimCluster, rng: random.Random, stop_at_ns: int, *, large_values: bool) -> None:
     """Send unjudged commands to database 1, through one node after another, until the time comes."""
     now = cluster.world
     while now.now < stop_at_ns:
@@ -112,7 +114,7 @@ async def do_chores(env: Env, cluster: SimCluster, rng: random.Random, stop_at_n
                     break
                 async with asyncio.timeout(1.0):
                     try:
-                        await connection.request(draw_chore(rng))
+                        await connection.request(draw_chore(rng, large_values=large_values))
                     except (errors.DefiniteError, errors.UsageError):
                         await asyncio.sleep(0.02)
                 await asyncio.sleep(rng.randrange(5_000, 60_000) * MICROSECOND / SECOND)

@@ -31,7 +31,6 @@ CORE_MARKS: Final = (
     "raft: a leader was deposed",
     "raft: conflicting entries replaced",
     "raft: snapshot installed",
-    "raft: a snapshot brings nothing new",
     "raft: vote refused",
     "raft: vote refused, the log is not up to date",
     "raft: election lost",

@@ -66,6 +66,7 @@ class LoopRun:
                 checkpoint_entry_count=conditions.checkpoint_entry_count,
                 trailing_entry_count=conditions.trailing_entry_count,
                 segment_bytes_max=16 << 10,
+                reserve_bytes=4 << 10,
                 free_bytes_min=0,
             ),
             group_count=conditions.group_count,
@@ -155,7 +156,11 @@ class LoopRun:
         workers = self._clients()
         tasks = [worker.run(self.workload, bucket, span) for worker in workers]
         if conditions.has_chores:
-            tasks.append(do_chores(self.lab, self.cluster, world.choices.random("chores"), span))
+            tasks.append(
+                do_chores(
+                    self.lab, self.cluster, world.choices.random("chores"), span, large_values=conditions.large_values
+                )
+            )
         if conditions.has_operator:
             tasks.append(operate(self.cluster, world.choices.random("operator"), span))
         await asyncio.gather(*tasks)

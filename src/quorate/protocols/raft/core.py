@@ -16,6 +16,7 @@ Deviations  1. AppendEntries is heartbeat, probe, round of reads and news of com
             2. A node that holds no vote answers vote requests all the same: the candidate knows a newer configuration.
             3. Every change of members is joint. 4. Pre-vote and check-quorum are on by default.
             5. A leader sends entries while it writes them, and counts itself when they are stable (thesis §10.2.1).
+            6. A snapshot of an old leader is used, because it is committed; its sender is not followed.
 Limits      Tested to 5 voters; see RaftConfig for every bound.
 """
 

@@ -7,7 +7,7 @@ from quorate.protocols.raft.log import is_sound
 from quorate.protocols.raft.messages import AppendEntries, AppendResult
 from quorate.protocols.raft.outputs import InstallSnapshot, ReadFailed
 from quorate.protocols.raft.records import Append, SnapshotMarker
-from quorate.protocols.raft.roles import Follower
+from quorate.protocols.raft.roles import Follower, Leader
 from quorate.protocols.raft.state import RaftState
 
 
@@ -133,17 +133,29 @@ class Following(RaftState):
 
     def _on_snapshot_received(self, call: SnapshotReceived) -> None:
         marker = call.marker
-        if call.term < self.term or marker.index < 1 or not marker.configuration.is_well_formed:
-            marks.hit("raft: refused a snapshot of an old leader")
+        if marker.index < 1 or not marker.configuration.is_well_formed:
+            marks.hit("raft: refused a snapshot that makes no sense")
             self._refuse_snapshot(marker)
-            if call.term < self.term:
-                self._send(call.sender, AppendResult(self.term, success=False, match_index=LogIndex(0)))
             return
         if self.term < call.term:
             self._become_follower(call.term, call.sender)
-        if not self._follows(call.sender):
+        if isinstance(self.role, Leader):
+            # A leader holds everything that is committed.
             self._refuse_snapshot(marker)
             return
+        if call.term == self.term and self._follows(call.sender):
+            self._take_snapshot(marker)
+            # Behind the write: what was committed here may not be durable here yet.
+            self._send(call.sender, AppendResult(self.term, success=True, match_index=self.commit_index))
+            return
+        # Its sender leads no more and is not followed, but what a snapshot covers is committed for ever; and the host
+        # has replaced its state by it already.
+        marks.hit("raft: took the snapshot of an old leader")
+        self._take_snapshot(marker)
+        self._send(call.sender, AppendResult(self.term, success=False, match_index=LogIndex(0)))
+
+    def _take_snapshot(self, marker: SnapshotMarker) -> None:
+        """Use what is news in a snapshot."""
         if marker.index <= self.commit_index:
             marks.hit("raft: a snapshot brings nothing new")
             self._refuse_snapshot(marker)
@@ -153,8 +165,6 @@ class Following(RaftState):
             self._commit_from_leader(marker.index)
         else:
             self._install(marker)
-        # Behind the write: what was committed here may not be durable here yet.
-        self._send(call.sender, AppendResult(self.term, success=True, match_index=self.commit_index))
 
     def _install(self, marker: SnapshotMarker) -> None:
         """Replace log and state machine by a snapshot that is ahead of both (§7)."""

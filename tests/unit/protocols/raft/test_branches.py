@@ -115,10 +115,21 @@ def a_snapshot_only_tells_what_is_committed() -> None:
     assert cluster.machine(2).log.snapshot.index == 0
 
 
-def refused_a_snapshot_of_an_old_leader() -> None:
+def refused_a_snapshot_that_makes_no_sense() -> None:
     cluster = led()
-    cluster.call(2, SnapshotReceived(NodeId(3), SnapshotMarker(LogIndex(9), 0, FOUNDERS), 0))
-    assert cluster.machine(2).log.snapshot.index == 0
+    cluster.call(2, SnapshotReceived(NodeId(1), SnapshotMarker(ZERO, 0, FOUNDERS), 1))
+    assert cluster.outputs(2, SnapshotRefused) == [SnapshotRefused(SnapshotMarker(ZERO, 0, FOUNDERS))]
+
+
+def took_the_snapshot_of_an_old_leader() -> None:
+    """It is committed whoever sends it, and the host has replaced its state by it; but the sender is not followed."""
+    cluster = led()
+    marker = SnapshotMarker(LogIndex(9), 0, FOUNDERS)
+    cluster.box(2).staged[marker.index] = ()
+    cluster.box(2).is_slow = True
+    cluster.call(2, SnapshotReceived(NodeId(3), marker, 0))
+    assert cluster.machine(2).log.snapshot == marker
+    assert cluster.machine(2).leader == 1
 
 
 def a_sole_voter_does_not_wait_for_anybody() -> None:

@@ -1,0 +1,99 @@
+"""Shows visitors around: the list, one exhibit caught before their eyes, and the table of measurements."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from quorate.kernel.errors import UsageError
+from quorate.lab.museum.bug import BUGS, Bug, bug_named
+from quorate.lab.museum.hunt import Measured, hunt, measure
+from quorate.lab.simulation.display import print_failure
+from quorate.lab.simulation.options import SimOptions
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def print_exhibits(console: Console) -> None:
+    """List all bugs, wing by wing."""
+    table = Table("bug", "layer", "level", "caught by", box=None, pad_edge=False)
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    for bug in BUGS.values():
+        table.add_row(bug.name, bug.layer, bug.level, ", ".join(bug.caught_by))
+    console.print(table)
+    console.print(f"{len(BUGS)} bugs. quorate museum run NAME catches one before your eyes.", highlight=False)
+
+
+def show_exhibit(name: str, console: Console, *, seed_count_max: int) -> int:
+    """Plant a bug, find it, shrink what found it, tell its story; return the exit status."""
+    bug = bug_named(name)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{bug.name}  ({bug.layer})\n\n{bug.story.strip()}\n\nseen in: {bug.source}\n")
+    found = hunt(bug, seed_count_max=seed_count_max)
+    if found.caught is None:
+        say(f"not caught within {found.seed_count} seeds ({found.processor_s:.1f} s)")
+        return 1
+    options: SimOptions = found.caught.options
+    say(f"caught at seed {options.seed}, the {found.seed_count}. tried, after {found.processor_s:.1f} s:\n")
+    print_failure(console, found.caught)
+    say(f"\nreplay: {options.command}")
+    return 0
+
+
+def measure_exhibits(
+    names: list[str], console: Console, *, hunt_count: int, seed_count_max: int, page: Path | None
+) -> int:
+    """Hunt bugs on all cores and print, or write, the table; return 1 when one got away."""
+    bugs = [bug_named(name) for name in names] if names else list(BUGS.values())
+    found: list[Measured] = []
+    with ProcessPoolExecutor(cpu_count() or 1, mp_context=get_context("forkserver"), max_tasks_per_child=1) as pool:
+        jobs = [pool.submit(_measure, bug.name, hunt_count, seed_count_max) for bug in bugs]
+        for job in jobs:
+            one = job.result()
+            found.append(one)
+            console.print(row_of(one), highlight=False, markup=False, soft_wrap=True)
+    if page is not None:
+        write_table(page, found)
+    missed = [one.bug for one in found if one.caught_count < one.hunt_count]
+    if missed:
+        console.print(f"got away at least once: {', '.join(missed)}", highlight=False)
+    return 1 if any(one.caught_count == 0 for one in found) else 0
+
+
+def _measure(name: str, hunt_count: int, seed_count_max: int) -> Measured:
+    return measure(bug_named(name), hunt_count=hunt_count, seed_count_max=seed_count_max)
+
+
+def row_of(one: Measured) -> str:
+    """Return the row of the table for one bug."""
+    bug: Bug = BUGS[one.bug]
+    return (
+        f"| `{one.bug}` | {bug.layer} | {bug.level} | {', '.join(one.kinds) or '-'} | "
+        f"{one.caught_count} of {one.hunt_count} | {one.mean_seeds:.1f} | {one.most_seeds} | {one.mean_s:.2f} | "
+        f"{bug.source} |"
+    )
+
+
+def write_table(page: Path, found: list[Measured]) -> None:
+    """Put rows into the table of a page, between its two comments; rows of other bugs stay.
+
+    Raises:
+        UsageError: the page has no such comments.
+    """
+    text = page.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    table, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"{page} has no table between {BEGIN} and {END}")
+    rows = {line.split("`")[1]: line for line in table.splitlines() if line.startswith("| `")}
+    rows |= {one.bug: row_of(one) for one in found}
+    title = "| bug | layer | level | caught as | hunts | mean seeds | most | mean s | seen in |\n" + "|---" * 9 + "|"
+    lines = "\n".join(rows[name] for name in BUGS if name in rows)
+    page.write_text(f"{head}{BEGIN}\n{title}\n{lines}\n{END}{tail}", encoding="utf-8")
