@@ -3,7 +3,18 @@
 from quorate.check import explore, formats, models, txn, weak, workloads
 from quorate.check.finding import BUDGET_DEFAULT, Finding, Verdict
 from quorate.check.generate import Recipe, generate
-from quorate.check.history import BadHistory, Event, History, Operation, format_event, freeze, parse_event, show, thaw
+from quorate.check.history import (
+    NEVER,
+    BadHistory,
+    Event,
+    History,
+    Operation,
+    format_event,
+    freeze,
+    parse_event,
+    show,
+    thaw,
+)
 from quorate.check.linear import brute_force, check
 from quorate.check.models import MODELS, Model, ModelError, model_named
 from quorate.check.summary import refutes
@@ -11,6 +22,7 @@ from quorate.check.summary import refutes
 __all__ = [
     "BUDGET_DEFAULT",
     "MODELS",
+    "NEVER",
     "BadHistory",
     "Event",
     "Finding",

@@ -8,7 +8,7 @@ import msgspec
 from quorate.check.finding import BUDGET_DEFAULT, Finding
 from quorate.check.history import History, Operation
 from quorate.check.linear import check
-from quorate.check.txn import LEVEL_NAMES, Isolation, check_list_append, check_rw_register, level_named, shows
+from quorate.check.txn import LEVEL_NAMES, check_list_append, check_rw_register, finding_of
 from quorate.check.weak import CAUSAL_MODELS, GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
 
 # Model → those that it implies directly.
@@ -70,22 +70,4 @@ def _spread_down(found: dict[str, Finding]) -> None:
 def _judge_transactions(operations: tuple[Operation, ...]) -> dict[str, Finding]:
     is_list = any(step[0] == "append" for o in operations if isinstance(o.value, list | tuple) for step in o.value)
     isolation = check_list_append(operations) if is_list else check_rw_register(operations)
-    return {name: _finding_of(isolation, name) for name in reversed(LEVEL_NAMES)}
-
-
-def _finding_of(isolation: Isolation, level: str) -> Finding:
-    count = isolation.transaction_count
-    if level not in isolation.refuted:
-        return Finding(verdict="valid", model=level, explanation="not refuted", operation_count=count)
-    judged = level_named(level)
-    assert judged is not None, "levels are named by themselves"
-    # A level that only a stronger inference refutes shows the most severe anomaly that there is.
-    names = [name for name in isolation.anomalies if shows(name, judged)] or list(isolation.anomalies)
-    name, rows = names[0], isolation.anomalies[names[0]]
-    return Finding(
-        verdict="invalid",
-        model=level,
-        explanation=f"{name}: {rows[0].explanation}",
-        witness=tuple(transaction.operation for transaction in rows[0].transactions),
-        operation_count=count,
-    )
+    return {name: finding_of(isolation, name) for name in reversed(LEVEL_NAMES)}

@@ -1,10 +1,13 @@
 """Commands that break things and judge them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+benchmarks = typer.Typer(help="Measurements, each beside its rivals.", add_completion=False)
 
 Seed = Annotated[int, typer.Option("--seed", help="What reproduces a run.")]
 
@@ -12,8 +15,10 @@ Seed = Annotated[int, typer.Option("--seed", help="What reproduces a run.")]
 def register(app: typer.Typer) -> None:
     """Add these commands to the tree."""
     app.command()(trial)
-    app.command()(check)
-    app.command()(bench)
+    benchmarks.callback(invoke_without_command=True)(bench)
+    benchmarks.command("check")(bench_check)
+    benchmarks.command("parts")(bench_parts)
+    app.add_typer(benchmarks, name="bench")
 
 
 def trial(
@@ -48,6 +53,7 @@ def trial(
 
 
 def bench(
+    context: typer.Context,
     systems: Annotated[
         str, typer.Option("--systems", help="The first is compared with each other.")
     ] = "quorate,etcd,redis",
@@ -58,6 +64,8 @@ def bench(
     value_bytes: Annotated[int, typer.Option("--value-bytes", help="Size of a value.", min=1)] = 256,
 ) -> None:
     """Measure local three-node clusters against each other: rates, latencies, ratios pair by pair."""
+    if context.invoked_subcommand is not None:
+        return
     from quorate.lab import BenchOptions, run_bench
 
     options = BenchOptions(
@@ -71,14 +79,32 @@ def bench(
     run_bench(options, console=Console())
 
 
-def check(
-    history: Annotated[Path, typer.Argument(help="JSON lines; see docs/checking.md.")],
-    model: Annotated[str, typer.Option("--model", help="kv, register, cas-register, counter, …")] = "kv",
-    budget: Annotated[
-        int | None, typer.Option("--budget", help="Steps of search; more can be slower, not wrong.")
-    ] = None,
+def bench_check(
+    scale: Annotated[float, typer.Option("--scale", help="Share of the full sizes: 1 is a million operations.")] = 0.1,
+    only: Annotated[str, typer.Option("--only", help="Cases whose name holds this.")] = "",
+    seed: Seed = 1,
 ) -> None:
-    """Judge a recorded history. Exit status 0: valid, 1: invalid, 2: unknown."""
-    from quorate.lab import judge_file
+    """Measure the judges on generated histories."""
+    from quorate.lab.bench_check import print_cases
 
-    raise typer.Exit(judge_file(history, model, budget, Console()))
+    print_cases(scale=scale, only=only, seed=seed, console=Console())
+
+
+def bench_parts(
+    parts: Annotated[list[str] | None, typer.Argument(help="clocks, sketches, placement; none: all.")] = None,
+) -> None:
+    """Measure clocks, sketches and placements, each beside its rivals where they are installed."""
+    from quorate.kernel.errors import UsageError
+    from quorate.lab.bench_parts import BenchRow, clocks, placement, sketches, to_text
+
+    known: dict[str, Callable[[], list[BenchRow]]] = {
+        "clocks": clocks.run,
+        "sketches": sketches.run,
+        "placement": placement.run,
+    }
+    chosen = parts or list(known)
+    for part in chosen:
+        if part not in known:
+            raise UsageError(f"no part is named {part!r}; there are {', '.join(known)}")
+    for part in chosen:
+        typer.echo(f"{part}\n{to_text(known[part]())}\n")

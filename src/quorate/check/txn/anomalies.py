@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
+from quorate.check.finding import Finding
 from quorate.check.txn.cycles import explain, find_cycles
 from quorate.check.txn.graph import Graph
-from quorate.check.txn.levels import LEVELS, Level, strongest_of
+from quorate.check.txn.levels import LEVELS, Level, level_named, shows, strongest_of
 from quorate.check.txn.transactions import Transaction
 
 # Anomalies of one name that are kept; all count.
@@ -81,3 +82,27 @@ def _is_refuted(level: Level, graph: Graph, knotted: list[int], inference: Infer
     if level.is_snapshot:
         return bool(graph.snapshot_knots(level.kinds, knotted))
     return bool(graph.knots(level.kinds, knotted))
+
+
+def finding_of(isolation: Isolation, level: str) -> Finding:
+    """Return what an isolation says about one level; `valid` means that this history does not refute it.
+
+    Args:
+        isolation: of a whole history.
+        level: one of `LEVEL_NAMES`.
+    """
+    count = isolation.transaction_count
+    if level not in isolation.refuted:
+        return Finding(verdict="valid", model=level, explanation="not refuted", operation_count=count)
+    judged = level_named(level)
+    assert judged is not None, "a level has one of the known names"
+    # A level that only a stronger inference refutes shows the most severe anomaly that there is.
+    names = [name for name in isolation.anomalies if shows(name, judged)] or list(isolation.anomalies)
+    name, rows = names[0], isolation.anomalies[names[0]]
+    return Finding(
+        verdict="invalid",
+        model=level,
+        explanation=f"{name}: {rows[0].explanation}",
+        witness=tuple(transaction.operation for transaction in rows[0].transactions),
+        operation_count=count,
+    )
