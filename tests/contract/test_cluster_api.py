@@ -13,6 +13,7 @@ import quorate
 import quorate.sync
 from quorate.api import SyncDatabase, serve_real
 from quorate.client import Database, KeyChange
+from quorate.kernel import NodeId
 from quorate.kernel.errors import (
     ConfigError,
     Conflict,
@@ -24,6 +25,8 @@ from quorate.kernel.errors import (
     UsageError,
     WrongType,
 )
+from quorate.protocols.raft import TransferLeadership
+from quorate.runtime import new_loop
 from quorate.server import Config, Listen
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -363,3 +366,51 @@ def test_the_number_of_groups_cannot_be_changed_later(tmp_path: Path) -> None:
             await serve_real(Config(node=1, data=str(tmp_path), peers={1: "127.0.0.1:1"}, listen=listen, group_count=2))
 
     asyncio.run(main())
+
+
+def test_the_heartbeats_of_all_groups_leave_in_one_write_per_peer(tmp_path: Path, free_port: int) -> None:
+    """Idle traffic is bought by writes, and these do not grow with the number of groups."""
+
+    async def idle_writes(group_count: int) -> int:
+        peers = {node: f"127.0.0.1:{free_port + node - 1}" for node in (1, 2, 3)}
+        servers = []
+        for node in peers:
+            config = Config(
+                node=node,
+                data=str(tmp_path / f"{group_count}-{node}"),
+                peers=peers,
+                group_count=group_count,
+                listen=Listen(peer=peers[node], redis="", http=""),
+            )
+            servers.append(await serve_real(config))
+        groups = [[replica.group for replica in server.node.replicas.values()] for server in servers]
+        first = groups[0]
+        for _ in range(600):
+            if all(group.is_leader for group in first):
+                break
+            for others in groups[1:]:
+                for group in others:
+                    if group.is_leader:
+                        group.host.call(TransferLeadership(NodeId(1), 1 << 61))
+            await asyncio.sleep(0.1)
+        assert all(group.is_leader for group in first)
+        count = 0
+        for connection in servers[0].node.links._connections.values():
+            write = connection.write
+
+            def counted(data: bytes, write: Any = write) -> None:
+                nonlocal count
+                count += 1
+                write(data)
+
+            connection.write = counted  # type: ignore[method-assign]
+        await asyncio.sleep(2)
+        for server in servers:
+            await server.stop()
+        return count
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        one = runner.run(idle_writes(1))
+        four = runner.run(idle_writes(4))
+    # A group beats at every other interval unless it is idle, so there may be two rhythms; apart there would be four.
+    assert four <= one * 2.2, (one, four)
