@@ -3,7 +3,7 @@
 from quorate.sim.choices import Choices, Stream
 from quorate.sim.core import CoreCluster, CoreHost
 from quorate.sim.disk import DiskPolicy, SimDisk
-from quorate.sim.failures import Deadlock, Livelock, Overdue, ProgramFailed, Revoked, SimulationError
+from quorate.sim.failures import Deadlock, Livelock, Overdue, ProgramFailed, Revoked, SimulationError, Unsimulated
 from quorate.sim.faults import (
     Clog,
     Crash,
@@ -73,6 +73,7 @@ __all__ = [
     "TCPPolicy",
     "Target",
     "Tear",
+    "Unsimulated",
     "World",
     "choose_quorum",
     "demand_progress",

@@ -81,6 +81,9 @@ class SimDisk:
             self._change((name, inode))
         return inode
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
     def names(self, prefix: str) -> list[str]:
         """Return the names that begin with a prefix, sorted."""
         return sorted(name for name in self._names if name.startswith(prefix))

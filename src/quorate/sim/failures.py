@@ -37,3 +37,9 @@ class Revoked(SimulationError):
     """A dead node reached for the world: its Env was taken away when it crashed."""
 
     code = "REVOKED"
+
+
+class Unsimulated(SimulationError):
+    """A program asked for what cannot be simulated; the sentence says what and what to do instead."""
+
+    code = "UNSIMULATED"

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import errno
+import random
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -52,6 +53,12 @@ class Incarnation:
         self.is_in_executor = False
         # Time spent blocking inside the executor: it delays the result, not the loop.
         self.executor_ns = 0
+        # What programs that know nothing of the world use: their chance, and the time of the last `uuid1`.
+        self.chance: random.Random | None = None
+        self.last_uuid_time = 0
+        # Files that were opened below the mount, by number.
+        self.descriptors: dict[int, Any] = {}
+        self.last_descriptor = 0
         # A dict, for its order.
         self.sockets: dict[SimSocket, None] = {}
         self.loop = SimLoop(self)  # type: ignore[abstract]  # what does not exist in the world stays refused
@@ -134,6 +141,8 @@ class Host:
         self.incarnation: Incarnation | None = None
         self.listeners: dict[int, Acceptor] = {}
         self.datagrams: dict[int, SimDatagramSocket] = {}
+        # Directories that were made below the mount; they survive everything.
+        self.directories: dict[str, None] = {}
         self.main: Main | None = None
         self.task: asyncio.Task[Any] | None = None
         self._next_port = EPHEMERAL_PORT_MIN + dice.below(EPHEMERAL_PORT_MAX - EPHEMERAL_PORT_MIN)
@@ -176,6 +185,19 @@ class Host:
         self.task = incarnation.loop.create_task(main(env), name=f"{self.name} main")
         self.task.add_done_callback(self._main_ended, context=Context())
         return self.task
+
+    def launch(self, program: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> asyncio.Task[Any]:
+        """Boot and run a program that knows nothing of the world: a coroutine function and its arguments.
+
+        `World(patch=True)` lets it see this host's clocks, chance, files and sockets. `restart` calls it again.
+        """
+        return self.start(lambda _: program(*args))
+
+    def script(self, path: str, *argv: str) -> asyncio.Task[Any]:
+        """Boot and run a file as `python path argv …` does; a script that ends in `asyncio.run` runs as it is."""
+        from quorate.sim.foreign import run_script
+
+        return self.launch(run_script, path, argv)
 
     def _main_ended(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and not self.world.is_awaited(task) and task.exception() is not None:

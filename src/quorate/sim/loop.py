@@ -14,9 +14,10 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from quorate.sim.datagrams import SimDatagramTransport
-from quorate.sim.failures import Deadlock
+from quorate.sim.failures import Deadlock, Unsimulated
 from quorate.sim.futures import SimFuture, SimTask
 from quorate.sim.listeners import Dial, SimServer, addresses_of
+from quorate.sim.program_sockets import own_socket
 from quorate.sim.scheduler import DEAD, SimHandle
 from quorate.sim.sockets import SimSocket
 from quorate.sim.tls import make_shell
@@ -29,6 +30,17 @@ log = logging.getLogger("quorate.sim")
 
 BILLION = 1_000_000_000
 EXECUTOR_DELAY_NS_MAX = 200_000
+
+# Whose function runs inside an executor at this moment: there is no running loop then.
+_EXECUTING: list["Incarnation"] = []
+
+
+def running_incarnation() -> "Incarnation | None":
+    """Return whose program runs at this moment; None outside every host."""
+    loop = asyncio._get_running_loop()
+    if type(loop) is SimLoop:
+        return loop._incarnation
+    return _EXECUTING[-1] if _EXECUTING else None
 
 
 class SimLoop(asyncio.AbstractEventLoop):
@@ -171,12 +183,14 @@ class SimLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(None)
         began_at = self._host.departs_at()
         self._incarnation.is_in_executor = True
+        _EXECUTING.append(self._incarnation)
         try:
             outcome: tuple[Callable[[Any], None], Any] = (future.set_result, func(*args))
         except Exception as error:  # noqa: BLE001  it belongs to whoever awaits
             outcome = (future.set_exception, error)
         finally:
             self._incarnation.is_in_executor = False
+            _EXECUTING.pop()
             asyncio._set_running_loop(self)
         blocked_ns, self._incarnation.executor_ns = self._incarnation.executor_ns, 0
         delay = 1_000 + self._executor_dice.below(EXECUTOR_DELAY_NS_MAX) + blocked_ns
@@ -235,11 +249,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         **_: Any,
     ) -> tuple[Any, Any]:
         """Connect to a host of this world."""
-        if sock is not None:
-            raise ValueError("sockets that exist outside the world cannot be used in it")
         if server_hostname is not None and not ssl:
             raise ValueError("server_hostname is only meaningful with ssl")
-        connected = await self.connect_socket(host, int(port))
+        connected = await self.connect_socket(host, int(port)) if sock is None else own_socket(sock).hand_over()
         protocol = protocol_factory()
         waiter = self.create_future()
         if ssl:
@@ -281,7 +293,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     ) -> SimServer:
         """Listen on this host."""
         if sock is not None:
-            raise ValueError("sockets that exist outside the world cannot be used in it")
+            host, port = own_socket(sock).hand_over_bound()
         handshake = {"ssl_handshake_timeout": ssl_handshake_timeout, "ssl_shutdown_timeout": ssl_shutdown_timeout}
         addresses = addresses_of(self._host, host, port)
         server = SimServer(self, self._incarnation, addresses, protocol_factory, ssl, handshake)
@@ -324,6 +336,59 @@ class SimLoop(asyncio.AbstractEventLoop):
                 handle.cancel()
             raise
         return shell._app_transport
+
+    # -- sockets of the program -------------------------------------------------------------------------------------
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """Connect a socket that the program made on this host."""
+        own = own_socket(sock)
+        own.connected(await self.connect_socket(address[0], int(address[1])))
+
+    async def sock_accept(self, sock: Any) -> tuple[Any, tuple[str, int]]:
+        """Take the next connection of a listening socket."""
+        return await own_socket(sock).accept_one()
+
+    async def sock_recv(self, sock: Any, nbytes: int) -> bytes:
+        """Return what arrived, at least a byte; empty at the end."""
+        return await own_socket(sock).receive(nbytes)
+
+    async def sock_recv_into(self, sock: Any, buf: Any) -> int:
+        """Put what arrived into a buffer; return how much."""
+        data = await own_socket(sock).receive(len(buf))
+        memoryview(buf)[: len(data)] = data
+        return len(data)
+
+    async def sock_sendall(self, sock: Any, data: Any) -> None:
+        """Send all of it."""
+        await own_socket(sock).send_all(bytes(data))
+
+    # -- what does not exist in the world ---------------------------------------------------------------------------
+
+    def add_signal_handler(  # type: ignore[override]
+        self, sig: int, callback: Callable[..., object], *args: Any
+    ) -> None:
+        """Refuse: a host gets no signals; `Host.stop` ends its program in good order."""
+        _refuse(super().add_signal_handler, "signals are not simulated: end a program with Host.stop", sig, callback)
+
+    def add_reader(  # type: ignore[override]
+        self, fd: Any, callback: Callable[..., Any], *args: Any
+    ) -> None:
+        """Refuse: there are no descriptors."""
+        _refuse(super().add_reader, "descriptors are not simulated: use asyncio's transports", fd, callback)
+
+    def add_writer(  # type: ignore[override]
+        self, fd: Any, callback: Callable[..., Any], *args: Any
+    ) -> None:
+        """Refuse: there are no descriptors."""
+        _refuse(super().add_writer, "descriptors are not simulated: use asyncio's transports", fd, callback)
+
+    async def subprocess_exec(self, *_: Any, **__: Any) -> Any:
+        """Refuse: another process has its own clock and its own I/O."""
+        raise Unsimulated("subprocesses are not simulated: give the other program a host of its own")
+
+    async def subprocess_shell(self, *_: Any, **__: Any) -> Any:
+        """Refuse: another process has its own clock and its own I/O."""
+        raise Unsimulated("subprocesses are not simulated: give the other program a host of its own")
 
     # -- datagrams --------------------------------------------------------------------------------------------------
 
@@ -381,6 +446,14 @@ class SimLoop(asyncio.AbstractEventLoop):
     def set_debug(self, enabled: bool) -> None:  # noqa: FBT001  asyncio's signature
         """Set debug mode."""
         self._is_debug = enabled
+
+
+def _refuse(inherited: Callable[..., object], reason: str, *args: Any) -> None:
+    """Raise what asyncio's base class raises, which libraries catch, with the reason."""
+    try:
+        inherited(*args)
+    except RuntimeError as refusal:
+        raise type(refusal)(reason) from None
 
 
 def _settle(future: asyncio.Future[Any], outcome: tuple[Callable[[Any], None], Any]) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self, TextIO, TypeVar
 
 from quorate.kernel import Duration, NodeId
 from quorate.sim.choices import Choices
 from quorate.sim.disk import DiskPolicy
 from quorate.sim.failures import Deadlock, Overdue
+from quorate.sim.foreign import patched, reseed
 from quorate.sim.host import Host, Incarnation
 from quorate.sim.links import LinkPolicy, Links, TCPPolicy
 from quorate.sim.partitions import Partitions
@@ -29,6 +31,9 @@ class World:
         link: how links behave unless set otherwise.
         trace: print one line per notable event to standard error, or to a text file that is given.
         buggify: whether the named dice in the code may fire.
+        livelock_limit: callbacks that may run without time passing.
+        patch: while the world runs, `time`, `random`, `open`, `socket` and the like are those of the running host.
+        mount: the directory below which files are on the host's simulated disk, when patched.
 
     Example:
         >>> world = World(7)
@@ -48,6 +53,8 @@ class World:
         trace: bool | TextIO = False,
         buggify: bool = False,
         livelock_limit: int = 1_000_000,
+        patch: bool = False,
+        mount: str = "/disk",
     ) -> None:
         self.choices = choices or Choices(seed)
         self.scheduler = Scheduler(livelock_limit=livelock_limit)
@@ -63,6 +70,9 @@ class World:
         self._live_sites: dict[str, bool] = {}
         self._awaited: dict[asyncio.Future[Any], None] = {}
         self._lab: Host | None = None
+        self.mount = mount.rstrip("/")
+        self._is_patched = patch
+        self._is_begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -150,20 +160,35 @@ class World:
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(finalizer=_finalize)
         try:
-            while not task.done():
-                if not scheduler.run(deadline) and not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is abandoned on purpose
-                    if deadline is not None and scheduler.next_time() is not None:
-                        raise Overdue(f"{_name(main)} is not done after {(timeout or 0) / 1e9:.3f} s")
-                    raise Deadlock(f"{_name(main)} waits at {self.now} ns for something that can never happen")
+            with self._patches():
+                self._run_until(task, main, deadline, timeout)
             scheduler.raise_errors()
         finally:
             sys.set_asyncgen_hooks(*hooks)
         return task.result()
 
+    def _run_until(self, task: "asyncio.Task[T]", main: object, deadline: int | None, timeout: Duration | None) -> None:
+        scheduler = self.scheduler
+        while not task.done():
+            if not scheduler.run(deadline) and not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is abandoned on purpose
+                if deadline is not None and scheduler.next_time() is not None:
+                    raise Overdue(f"{_name(main)} is not done after {(timeout or 0) / 1e9:.3f} s")
+                raise Deadlock(f"{_name(main)} waits at {self.now} ns for something that can never happen")
+
+    def _patches(self) -> AbstractContextManager[None]:
+        """Return what is in force while the world runs."""
+        if not self._is_patched:
+            return nullcontext()
+        if not self._is_begun:
+            self._is_begun = True
+            reseed(self)
+        return patched()
+
     def run_for(self, span: Duration) -> None:
         """Run the world for a span of true time."""
-        self.scheduler.run(self.now + span)
+        with self._patches():
+            self.scheduler.run(self.now + span)
 
     def at(self, when: int, callback: Callable[[], object]) -> None:
         """Call back at a true time, outside every host: where faults come from."""
