@@ -36,3 +36,6 @@ floors: $(STAMP)
 	@$(BIN)/lint-imports
 
 check: lint types floors test
+
+docs: $(STAMP)
+	@$(BIN)/python tools/build_docs.py
