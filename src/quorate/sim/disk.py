@@ -37,7 +37,7 @@ class DiskPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class Inode:
     """One file's content: what the cache shows and what the platter holds."""
 
-    __slots__ = ("cache", "dirty", "durable", "is_size_dirty")
+    __slots__ = ("begun_count", "cache", "dirty", "durable", "finished_number", "is_size_dirty")
 
     def __init__(self) -> None:
         self.cache = bytearray()
@@ -45,6 +45,9 @@ class Inode:
         # Numbers of pages that differ, or may differ; a dict for its order.
         self.dirty: dict[int, None] = {}
         self.is_size_dirty = False
+        # Syncs begun, and the number of the newest that has ended well.
+        self.begun_count = 0
+        self.finished_number = 0
 
     def touch(self, offset: int, end: int) -> None:
         """Mark the pages of a range."""
@@ -172,14 +175,18 @@ class SimDisk:
             delay += policy.stall
         return delay + max(0, self.stalled_until - now)
 
-    def snapshot(self, inode: Inode) -> tuple[int, dict[int, bytes]]:
-        """Return what a sync that begins now will make durable: (length, pages)."""
+    def snapshot(self, inode: Inode) -> tuple[int, int, dict[int, bytes]]:
+        """Return what a sync that begins now will make durable: (its number, length, pages)."""
         cache = inode.cache
-        return len(cache), {page: bytes(cache[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]) for page in inode.dirty}
+        inode.begun_count += 1
+        return inode.begun_count, len(cache), {page: bytes(cache[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]) for page in inode.dirty}
 
-    def finish_sync(self, name: str, inode: Inode, snapshot: tuple[int, dict[int, bytes]]) -> None:
+    def finish_sync(self, name: str, inode: Inode, snapshot: tuple[int, int, dict[int, bytes]]) -> None:
         """Make a snapshot durable. Raise SyncFailed: then its pages are lost, whatever the cache shows."""
-        size_bytes, pages = snapshot
+        number, size_bytes, pages = snapshot
+        if number < inode.finished_number:
+            # One that began later, perhaps of the program's next life, has ended before: it covered all of this.
+            return
         cache = inode.cache
         for page, data in pages.items():
             # Written to since: dirty still.
@@ -187,6 +194,7 @@ class SimDisk:
                 inode.dirty.pop(page, None)
         self._maybe_fail(name)
         self.sync_count += 1
+        inode.finished_number = number
         _resize(inode.durable, size_bytes)
         for page, data in pages.items():
             inode.durable[page * PAGE_BYTES : page * PAGE_BYTES + len(data)] = data
