@@ -1,0 +1,86 @@
+"""The command line explains itself, and an error is one sentence."""
+
+import inspect
+from typing import Any
+
+import click
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from quorate.cli import app, main
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def commands() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [()]
+
+    def walk(group: Any, path: tuple[str, ...]) -> None:
+        for name, command in sorted(getattr(group, "commands", {}).items()):
+            found.append((*path, name))
+            walk(command, (*path, name))
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_command_explains_itself_and_its_options(path: tuple[str, ...]) -> None:
+    shown = RUNNER.invoke(app, [*path, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage: " in shown.output
+    command: Any = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]
+    assert command.help, path
+    assert (
+        inspect.cleandoc(command.help).splitlines()[0].split("(")[0].rstrip().endswith((".", "…", "s", "e", "d", "t"))
+    )
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name != "help":
+            assert parameter.help, f"{path}: {parameter.name} has no help"
+
+
+def test_the_commands_of_a_user_are_there() -> None:
+    names = {" ".join(path) for path in commands()}
+    assert names >= {
+        "up",
+        "serve",
+        "status",
+        "members",
+        "members add",
+        "members remove",
+        "transfer-leader",
+        "snapshot save",
+        "snapshot restore",
+        "doctor",
+        "certs",
+        "trial",
+        "check",
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence", "status"),
+    [
+        (["status", "--at", "nowhere"], "config: url: 'nowhere' is not host:port", 1),
+        (["doctor", "/nowhere/at/all"], "usage: /nowhere/at/all is not a node's data directory", 1),
+        (["snapshot", "restore", "/nowhere"], "Missing option '--config'", 2),
+        (["serve"], "Missing option '--config'", 2),
+        (["up", "--nodes", "10"], "Invalid value for '--nodes'", 2),
+        (["nonsense"], "No such command 'nonsense'", 2),
+        (["transfer-leader", "x"], "Invalid value for 'node'", 2),
+    ],
+)
+def test_an_error_is_a_sentence_and_a_status(
+    args: list[str], sentence: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["quorate", *args])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as end:
+        main()
+    shown = " ".join(capsys.readouterr().err.split())
+    assert sentence in shown
+    assert end.value.code == status
+    assert "Traceback" not in shown
