@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from quorate.server import load as load_config
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}
 ON_DATABASE = ("counters", "fenced_lock", "leader_election", "transaction", "watch")
@@ -94,3 +96,19 @@ def test_the_example_of_the_readme_runs(
     expected = re.findall(r"print\(.*\)  # (.*)", text)
     assert expected
     assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_the_examples_of_the_first_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the page on getting started shows of Python runs, and its configuration is accepted."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "getting-started.md"
+    program = python_of(page)
+    toml = re.search(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert toml
+
+    exec(program, {"__name__": "__main__"})
+
+    assert "b'session:7' b'ann'" in capsys.readouterr().out
+    assert sorted(load_config(toml.group(1)).peers) == [1, 2, 3]
