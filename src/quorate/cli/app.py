@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from quorate.cli import cluster, data, judging, laboratory, simulation
+from quorate.cli import cluster, data, judging, laboratory, maelstrom, simulation
 from quorate.kernel.errors import IndefiniteError, QuorateError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 cluster.register(app)
 laboratory.register(app)
 judging.register(app)
+maelstrom.register(app)
 data.register(app)
 simulation.register(app)
 

@@ -6,8 +6,9 @@ Processor time is measured, not time on the wall: the machine may be busy with s
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,7 @@ Timed = Callable[[], object]
 """What is measured; its result is looked at outside of the measurement."""
 
 
-class CaseRow(NamedTuple):
+class CaseRow(msgspec.Struct, frozen=True):
     """One measurement."""
 
     name: str
@@ -35,7 +36,7 @@ class CaseRow(NamedTuple):
         return self.count / max(self.cpu_s, 1e-9)
 
 
-class Case(NamedTuple):
+class Case(msgspec.Struct, frozen=True):
     """Something to measure: `make` prepares as many units as asked for, and returns what is timed."""
 
     name: str
@@ -77,7 +78,7 @@ def register_history(count: int, rng: random.Random, *, process_count: int = 10,
 
 def transaction_history(count: int, rng: random.Random, kind: txn.Kind, *, process_count: int = 10) -> list[Operation]:
     """Return strictly serializable transactions of one to five steps; a key retires after 32 writes."""
-    lists: dict[int, list[int]] = {}
+    lists: dict[int, list[object]] = {}
     first_key, written = 0, 0
     found = []
     for process, call, done in _interleaved(rng, count, process_count):
@@ -93,7 +94,7 @@ def transaction_history(count: int, rng: random.Random, kind: txn.Kind, *, proce
             else:
                 written += 1
                 known.append(written)
-                step = ["append" if kind == "list-append" else "w", key, written]
+                step: list[object] = ["append" if kind == "list-append" else "w", key, written]
                 asked.append(step)
                 answered.append(step)
                 first_key += len(known) >= 32
