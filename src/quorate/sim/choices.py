@@ -38,15 +38,20 @@ class Choices:
     Args:
         seed: generates what is not replayed.
         replay: stream name → values drawn in an earlier run, oldest first. What goes beyond the list is generated.
+        is_calm: what goes beyond the list is not generated but calm: the longest jitter, and nothing that has a
+            chance happens.
         record: keep every value in `drawn`. Costs memory: about 32 bytes a draw.
     """
 
-    def __init__(self, seed: int, *, replay: Mapping[str, list[float]] | None = None, record: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, replay: Mapping[str, list[float]] | None = None, record: bool = False, is_calm: bool = False
+    ) -> None:
         self.seed = seed
         self.drawn: dict[str, list[float]] = {}
         self._seeds = Seeds(seed)
         self._replay = replay or {}
         self._is_recording = record
+        self._is_calm = is_calm
         self._streams: dict[str, Stream] = {}
 
     def stream(self, *name: object) -> Stream:
@@ -62,13 +67,18 @@ class Choices:
         return self._seeds.stream(*name)
 
     def _source(self, name: str) -> Callable[[], float]:
-        draw = self._seeds.stream(name).random
+        draw = _calm if self._is_calm else self._seeds.stream(name).random
         old = self._replay.get(name)
         if old:
             draw = _replayed(old, draw)
         if self._is_recording:
             draw = _recorded(self.drawn.setdefault(name, []), draw)
         return draw
+
+
+def _calm() -> float:
+    """Return the largest draw: shares below 1 do not fire, spans are longest and all alike."""
+    return 1.0 - 2.0**-53
 
 
 def _replayed(values: list[float], beyond: Callable[[], float]) -> Callable[[], float]:

@@ -49,6 +49,9 @@ class SimDatagramSocket:
         )
         for delay in delays:
             source.world.scheduler.at(departs_at + delay, target.kernel_gate, self._arrive, target, to[1], payload)
+        observer = source.world.links.observer
+        if observer is not None and not delays:
+            observer.happened(departs_at, source.name, f"datagram to {target.name} lost")
 
     def _arrive(self, target: "Host", port: int, payload: bytes) -> None:
         source = self.incarnation.host
@@ -56,6 +59,11 @@ class SimDatagramSocket:
             return
         receiver = target.datagrams.get(port)
         if receiver is not None:
+            observer = source.world.links.observer
+            if observer is not None:
+                # The moment of sending is not kept for datagrams.
+                now = source.world.now
+                observer.arrived(now, source, target, now, (payload,))
             receiver.incarnation.enter(receiver._receive, (source.ip, self.local[1]), payload, context=self._context)
         elif self._on_refused is not None and not self.is_closed:
             # Port unreachable comes back; only a connected socket hears of it.

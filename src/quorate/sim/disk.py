@@ -179,7 +179,11 @@ class SimDisk:
         """Return what a sync that begins now will make durable: (its number, length, pages)."""
         cache = inode.cache
         inode.begun_count += 1
-        return inode.begun_count, len(cache), {page: bytes(cache[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]) for page in inode.dirty}
+        return (
+            inode.begun_count,
+            len(cache),
+            {page: bytes(cache[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]) for page in inode.dirty},
+        )
 
     def finish_sync(self, name: str, inode: Inode, snapshot: tuple[int, int, dict[int, bytes]]) -> None:
         """Make a snapshot durable. Raise SyncFailed: then its pages are lost, whatever the cache shows."""

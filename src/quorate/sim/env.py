@@ -161,7 +161,9 @@ class SimFile:
         )
         await done
 
-    def _finish(self, snapshot: tuple[int, int, dict[int, bytes]], done: "asyncio.Future[None]", power_count: int) -> None:
+    def _finish(
+        self, snapshot: tuple[int, int, dict[int, bytes]], done: "asyncio.Future[None]", power_count: int
+    ) -> None:
         # After a power cut nothing of it reaches the platter; without the process it does, and nobody hears of it.
         host = self._incarnation.host
         if not host.is_up or host.power_count != power_count:

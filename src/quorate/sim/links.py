@@ -4,6 +4,7 @@ import msgspec
 
 from quorate.kernel import MICROSECOND, Duration
 from quorate.sim.choices import Choices, Stream
+from quorate.sim.observer import Observer
 
 BITS_PER_BYTE = 8
 SECOND_NS = 1_000_000_000
@@ -60,6 +61,8 @@ class Links:
         # Directed pairs that carry nothing.
         self.cut: dict[tuple[int, int], None] = {}
         self.lost_count = 0
+        # Who is told of what arrives; None costs nothing.
+        self.observer: Observer | None = None
         self._choices = choices
         self._dice: dict[tuple[int, int], Stream] = {}
         # Directed pair → when its last byte has left, for links of bounded bandwidth.

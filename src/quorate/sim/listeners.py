@@ -67,6 +67,10 @@ class Dial:
         host, target = self._host, self._target
         if self._done.done() or not self._incarnation.is_alive or self._links.is_cut(target.number, host.number):
             return
+        if self._links.observer is not None:
+            how = "connected to" if is_listening else "refused by"
+            text = f"{how} {target.name}:{self._port}"
+            self._links.observer.happened(self._scheduler.now, host.name, text)
         if not is_listening:
             self._incarnation.enter(self._fail, errno.ECONNREFUSED)
             return

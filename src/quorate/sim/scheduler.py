@@ -136,6 +136,8 @@ class Scheduler:
         self.errors: list[BaseException] = []
         # Called after every step, for invariants; None costs nothing.
         self.after_step: Callable[[], None] | None = None
+        # Called with the callback before every step, for audits; None costs nothing.
+        self.before_step: Callable[[Happening | SimHandle], None] | None = None
         self._heap: list[tuple[int, int, Happening | SimHandle]] = []
         self._sequence = 0
         self._births = 0
@@ -266,6 +268,8 @@ class Scheduler:
                 # By count of steps, so that finalizers run at the same step in every run.
                 gc.collect(2 if not self.step_count & COLLECT_FULL_MASK else 1)
             spin_count += 1
+            if self.before_step is not None:
+                self.before_step(handle)
             try:
                 handle.run()
             except (KeyboardInterrupt, SystemExit):

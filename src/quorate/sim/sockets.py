@@ -184,6 +184,8 @@ class SimSocket:
 
     def _reset_arrives(self) -> None:
         if not self.links.is_cut(self.host.number, self.peer.host.number):
+            if self.links.observer is not None:
+                self.links.observer.happened(self.scheduler.now, self.peer.host.name, f"reset by {self.host.name}")
             self.peer.fail(errno.EPIPE if self.peer.is_fin_received else errno.ECONNRESET)
 
     # -- arriving ---------------------------------------------------------------------------------------------------
@@ -201,6 +203,9 @@ class SimSocket:
             return
         if peer.error is not None:
             return
+        observer = self.links.observer
+        if observer is not None and segment.kind != ACCEPT:
+            observer.arrived(self.scheduler.now, self.host, peer.host, segment.departs_at, segment.parts)
         match segment.kind:
             case 0:
                 data = segment.parts[0] if len(segment.parts) == 1 else b"".join(segment.parts)
@@ -241,6 +246,9 @@ class SimSocket:
     # -- retransmission ---------------------------------------------------------------------------------------------
 
     def _get_stuck(self) -> None:
+        if self.links.observer is not None:
+            text = f"cut or down: packet from {self.host.name} held"
+            self.links.observer.happened(self.scheduler.now, self.peer.host.name, text)
         self._is_stuck = True
         self._epoch += 1
         self._stuck_since = self.scheduler.now

@@ -13,6 +13,7 @@ from quorate.sim.failures import Deadlock, Overdue
 from quorate.sim.foreign import patched, reseed
 from quorate.sim.host import Host, Incarnation
 from quorate.sim.links import LinkPolicy, Links, TCPPolicy
+from quorate.sim.observer import Observer
 from quorate.sim.partitions import Partitions
 from quorate.sim.scheduler import Scheduler
 
@@ -94,10 +95,18 @@ class World:
 
     def trace(self, host: str, event: str) -> None:
         """Note something: one line with the columns time (s), host, event."""
+        if self.links.observer is not None:
+            self.links.observer.happened(self.now, host, event)
         if self._trace is not None:
             line = f"{self.now / 1e9:14.6f}  {host:<10} {event}"
             self.trace_lines.append(line)
             print(line, file=self._trace)
+
+    def observe(self) -> Observer:
+        """Keep from now on what arrives where, for a space-time diagram. Changes nothing in the run."""
+        if self.links.observer is None:
+            self.links.observer = Observer()
+        return self.links.observer
 
     # -- hosts ------------------------------------------------------------------------------------------------------
 
