@@ -22,7 +22,7 @@ import quorate
 from quorate.client import Database
 from quorate.kernel.errors import Conflict
 
-LEASE_S = 0.3
+LEASE_S = 1.0
 
 
 class Printer:

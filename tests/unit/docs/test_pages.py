@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from quorate.cli import app
 from quorate.client import SessionForgotten
 from quorate.kernel import errors
 
@@ -98,5 +100,31 @@ def test_no_page_tells_of_the_machine_on_which_it_was_written(site: dict[str, An
         f"{page.relative_to(ROOT)}: {match.group()}"
         for page in [*site["pages"](), *sorted((ROOT / "examples").glob("*.py"))]
         for match in LOCAL.finditer(page.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_every_command_that_a_page_shows_exists(site: dict[str, Any]) -> None:
+    """`quorate word` in quotes or behind a prompt is a command of the command line."""
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    shown = re.compile(r"(?:`|^\$ )quorate ([a-z][a-z-]*)", re.MULTILINE)
+    found = [
+        f"{page.relative_to(ROOT)}: quorate {name}"
+        for page in site["pages"]()
+        for name in shown.findall(page.read_text(encoding="utf-8"))
+        if name not in known
+    ]
+    assert found == []
+
+
+def test_every_target_of_make_that_a_page_shows_exists(site: dict[str, Any]) -> None:
+    """`make word` in quotes or behind a prompt is a target of the Makefile."""
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = re.compile(r"(?:`|^\$ )make ([a-z]+)", re.MULTILINE)
+    found = [
+        f"{page.relative_to(ROOT)}: make {name}"
+        for page in site["pages"]()
+        for name in shown.findall(page.read_text(encoding="utf-8"))
+        if name not in targets
     ]
     assert found == []
