@@ -6,13 +6,14 @@ client waits answers from its own apply, and no answer has to travel. Life of a 
 read barrier (ReadIndex); when this node has applied up to it, they are answered from its own state, in order.
 
 Every request ends in a reply: the result, a definite error (it did not and will not happen), or an indefinite one.
-A batch is known to be lost when another entry is committed at its index; that is definite.
+A batch is known to be lost, definitely, when an entry of a later term or a later batch of this node is applied first:
+it was offered to one leader in one term, behind the batches before it. So answers come in the order of the requests,
+which is how a caller tells them apart.
 """
 
-import logging
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from quorate.env import Env
@@ -53,40 +54,27 @@ from quorate.replication.requests import (
     Caller,
     Counters,
     GroupConfig,
+    Lane,
     ReadBatch,
     StateMachine,
+    Ticker,
     Vocabulary,
     Waiting,
 )
 from quorate.replication.turn import Turn
 
-log = logging.getLogger("quorate.group")
-
 # time in ms stamped by the leader · origin (one boot of one node) · that origin's token
 STAMP: Final = struct.Struct(">QQQ")
-# group · origin · token, before a forwarded batch
-FORWARD: Final = struct.Struct(">IQQ")
-# group · token · index and term of the entry; when refused: 0 and the reason
-FORWARD_RESULT: Final = struct.Struct(">IQQQ")
+# group · term of the leader it is meant for · origin · token, before a forwarded batch
+FORWARD: Final = struct.Struct(">IQQQ")
+# group · token · why it was not proposed
+FORWARD_RESULT: Final = struct.Struct(">IQQ")
 
 _NOT_NOW: Final = 0
 _DISK_FULL: Final = 1
 
 _APPLY_BUDGET: Final = milliseconds(5)
 """After so long the loop gets its turn before more entries are applied (a node that catches up still answers)."""
-
-
-class _Ticker:
-    """Receives the reply of a TICK that the group proposed itself."""
-
-    def __init__(self, group: "Group") -> None:
-        self._group = group
-
-    def complete(self, _reply: Any) -> None:
-        self._group.is_ticking = False
-
-    def flush(self) -> None:
-        self._group.serve_reads(is_ticked=True)
 
 
 class Group:
@@ -135,7 +123,6 @@ class Group:
         # Grows with every change of leader; batches of older epochs no longer count as in flight.
         self._epoch = 0
         self._inflight_count = 0
-        self._token_by_index: dict[int, int] = {}
         # Proposals made here for another node: own token → (that node, its token).
         self._for_others: dict[int, tuple[NodeId, int]] = {}
         self._reads: list[Any] = []
@@ -145,14 +132,17 @@ class Group:
         self._entries: deque[Entry] = deque()
         self._dirty: dict[Caller, None] = {}
         self._pending_count = 0
-        self._ticker = _Ticker(self)
+        self._ticker = Ticker(self._ticked, lambda: self.serve_reads(is_ticked=True))
         self._is_stopped = False
         # After a refusal nothing is proposed until the next tick or change of role: asking at once would spin.
         self._is_held = False
         # True while the state is being replaced: nothing is applied nor read.
         self._is_paused = False
-        # Entries up to here were taken over with a snapshot: which they were is not known.
-        self._forgotten_index = 0
+        self._paused_index = 0
+        # Batches in `_waiting` that are known to have failed and wait for those before them.
+        self._failed_count = 0
+        self._write_lane = Lane(self._pending_writers)
+        self._read_lane = Lane(self._pending_readers)
         # Called when the state at rest cannot be read: the node must stop.
         self.on_failed: Callable[[StorageError], None] = lambda _cause: None
 
@@ -176,14 +166,12 @@ class Group:
         """Fail what waits: what was proposed may have happened, the rest has not. Later requests are refused."""
         self._is_stopped = True
         self.host.stop()
-        waiting, self._waiting = self._waiting, {}
-        for batch in waiting.values():
-            self._fail(batch.callers, "STOPPED", "the node stopped while the request was under way")
+        self._end_all("STOPPED", "the node stopped while the request was under way")
         self._fail(self._callers, "UNREACHABLE", "the node stopped before the request was proposed")
         reads, self._read_batches = self._read_batches, deque()
         for read in reads:
-            self._fail(read.callers[read.served_count :], "UNREACHABLE", "the node stopped")
-        self._fail(self._read_callers, "UNREACHABLE", "the node stopped")
+            self._fail_reads(read.callers[read.served_count :], "the node stopped")
+        self._fail_reads(self._read_callers, "the node stopped")
         self._commands, self._callers, self._reads, self._read_callers = [], [], [], []
         self._for_others.clear()
         self._read_by_token.clear()
@@ -195,57 +183,68 @@ class Group:
     def pause(self) -> None:
         """Apply and read nothing until `replaced`: the state at rest changes under the state in memory."""
         self._is_paused = True
+        self._paused_index = self.state.applied_index
 
     def replaced(self) -> None:
         """Go on with a state that was replaced by a snapshot, or was left as it was."""
         self._is_paused = False
-        self._forgotten_index = self.state.applied_index
-        for token in [token for token, one in self._waiting.items() if 0 < one.index <= self._forgotten_index]:
-            self._forget(token)
+        if self.state.applied_index != self._paused_index:
+            # Which entries were taken over is not known; what waits may be among them.
+            self._end_all("TIMEDOUT", "this node took over a snapshot; the request may have happened")
         self._turn.ask()
         self.serve_reads()
 
-    def _forget(self, token: int) -> None:
-        """The entry of a batch was taken over unseen: it may be the batch, or another."""
-        waiting = self._pop_waiting(token)
-        if waiting is not None:
-            self._token_by_index.pop(waiting.index, None)
-            self._fail(waiting.callers, "TIMEDOUT", "this node took over a snapshot; the request may have happened")
+    def _end_all(self, code: str, text: str) -> None:
+        """End all batches under way, in their order."""
+        for token in list(self._waiting):
+            self._end(token, code, text)
 
     # -- requests --------
 
     def write(self, command: Any, caller: Caller) -> None:
         """Take a command for the log; the reply comes through the caller."""
         if self._pending_count >= self.config.pending_count_max or self.write_refusal is not None:
-            self.refuse(caller)
+            self.refuse(caller, self._write_lane)
             return
         if not self._commands:
             self._turn.ask()
             self._oldest_deadline = Instant(self.env.clock.now() + self.config.request_timeout)
         self._pending_count += 1
+        self._write_lane.accepted_count += 1
         self._commands.append(command)
         self._callers.append(caller)
 
     def read(self, command: Any, caller: Caller) -> None:
         """Take a linearizable read; the reply comes through the caller."""
         if self._pending_count >= self.config.pending_count_max:
-            self.refuse(caller)
+            self.refuse(caller, self._read_lane)
             return
         if not self._reads:
             self._turn.ask()
         self._pending_count += 1
+        self._read_lane.accepted_count += 1
         self._reads.append(command)
         self._read_callers.append(caller)
 
-    def refuse(self, caller: Caller) -> None:
-        """Answer with the limit that was reached; the request was never accepted."""
+    def _pending_writers(self) -> Iterator[Caller]:
+        for waiting in self._waiting.values():
+            yield from waiting.callers
+        yield from self._callers
+
+    def _pending_readers(self) -> Iterator[Caller]:
+        for batch in self._read_batches:
+            yield from batch.callers[batch.served_count :]
+        yield from self._read_callers
+
+    def refuse(self, caller: Caller, lane: Lane) -> None:
+        """Answer, in its turn, with the limit that was reached; the request was never accepted."""
         self.counters.overloaded_count += 1
         code, text = self.write_refusal or (
             "OVERLOADED",
             "too many requests wait on this node; none of this one was done",
         )
-        caller.complete(self._vocabulary.error(code, text))
-        self._mark_dirty([caller])
+        if lane.refuse(caller, self._vocabulary.error(code, text)):
+            self._mark_dirty([caller])
 
     def end_turn(self) -> None:
         """Propose the writes and ask for the reads of this turn. A stage of the turn."""
@@ -288,13 +287,13 @@ class Group:
             self._turn.ask()
         self._token += 1
         token = self._token
-        self._waiting[token] = Waiting(commands[:count], callers[:count], deadline, self._epoch)
+        self._waiting[token] = Waiting(commands[:count], callers[:count], deadline, self._epoch, self.term)
         self._inflight_count += 1
         self.counters.batch_count += 1
         if self.is_leader:
             self.host.call(Propose((STAMP.pack(self._stamp_ms(), self._origin, token) + payload,), token))
         else:
-            head = FORWARD.pack(self.group, self._origin, token)
+            head = FORWARD.pack(self.group, self.term, self._origin, token)
             if not self._links.send(self.leader, Kind.FORWARD, head + payload):
                 self._take_back(token)
 
@@ -303,25 +302,54 @@ class Group:
 
     def _take_back(self, token: int) -> None:
         """Put a batch that was certainly not proposed back to the front of the queue, for the next tick."""
+        if token not in self._waiting:
+            return
+        if next(reversed(self._waiting)) != token:  # later ones are under way, and must not be overtaken
+            self._fail_in_turn(token, "NOTLEADER", "the leader changed before this was proposed; it did not happen")
+            return
         waiting = self._pop_waiting(token)
-        if waiting is not None:
-            self._is_held = True
-            self._commands[:0] = waiting.commands
-            self._callers[:0] = waiting.callers
-            self._oldest_deadline = waiting.deadline
+        assert waiting is not None, "it was there a moment ago"
+        self._is_held = True
+        self._commands[:0] = waiting.commands
+        self._callers[:0] = waiting.callers
+        self._oldest_deadline = waiting.deadline
 
     def _pop_waiting(self, token: int) -> Waiting | None:
         waiting = self._waiting.pop(token, None)
-        if waiting is not None and waiting.epoch == self._epoch:
-            self._inflight_count -= 1
+        if waiting is not None:
+            self._inflight_count -= waiting.epoch == self._epoch
+            self._failed_count -= waiting.failure is not None
         return waiting
+
+    def _end(self, token: int, code: str, text: str) -> None:
+        """End a batch: with its own failure if it has one, else as given."""
+        waiting = self._pop_waiting(token)
+        if waiting is not None:
+            self._fail(waiting.callers, *(waiting.failure or (code, text)))
+
+    def _fail_in_turn(self, token: int, code: str, text: str) -> None:
+        """End a batch that was refused; its callers hear of it after those of the batches before it."""
+        waiting = self._waiting.get(token)
+        if waiting is not None and waiting.failure is None:
+            waiting.failure = (code, text)
+            self._failed_count += 1
+            self._end_failed()
+
+    def _end_failed(self) -> None:
+        while self._failed_count:
+            first = next(iter(self._waiting))
+            if self._waiting[first].failure is None:
+                return
+            self._end(first, "", "")
 
     def on_forward(self, sender: NodeId, payload: bytes) -> None:
         """A follower hands over a batch."""
-        _group, origin, token = FORWARD.unpack_from(payload)
-        if not self.is_leader or self.write_refusal is not None:
-            reason = _DISK_FULL if self.is_leader else _NOT_NOW
-            self._links.send(sender, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, token, 0, reason))
+        _group, term, origin, token = FORWARD.unpack_from(payload)
+        # The term: its sender takes it as lost when a later one begins, so that it must not be proposed then.
+        is_wanted = self.is_leader and term == self.term
+        if not is_wanted or self.write_refusal is not None:
+            reason = _DISK_FULL if is_wanted else _NOT_NOW
+            self._links.send(sender, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, token, reason))
             return
         self._token += 1
         self._for_others[self._token] = (sender, token)
@@ -329,29 +357,12 @@ class Group:
         self.host.call(Propose((stamped,), self._token, sender))
 
     def on_forward_result(self, _sender: NodeId, payload: bytes) -> None:
-        """The leader says where a forwarded batch stands, or that it refused it."""
-        _group, token, index, term = FORWARD_RESULT.unpack(payload)
-        if index:
-            self._placed(token, index)
-        elif term == _DISK_FULL:
-            waiting = self._pop_waiting(token)
-            if waiting is not None:
-                self._fail(waiting.callers, "DISKFULL", "no space is left on the leader's disk; nothing was done")
+        """The leader did not propose a forwarded batch."""
+        _group, token, reason = FORWARD_RESULT.unpack(payload)
+        if reason == _DISK_FULL:
+            self._fail_in_turn(token, "DISKFULL", "no space is left on the leader's disk; nothing was done")
         else:
             self._take_back(token)
-
-    def _placed(self, token: int, index: int) -> None:
-        waiting = self._waiting.get(token)
-        if waiting is None:
-            return
-        if index <= self._forgotten_index:
-            waiting.index = index
-            self._forget(token)
-        elif index <= self.state.applied_index:  # another entry was applied there meanwhile
-            self._lost(token)
-        else:
-            waiting.index = index
-            self._token_by_index[index] = token
 
     # -- the machine's outputs ----------------------------------------------------------------------------------------
 
@@ -362,8 +373,8 @@ class Group:
                 self.commit_index = entries[-1].index
                 self._entries.extend(entries)
                 self._apply()
-            case Proposed(token, first_index, term):
-                self._on_proposed(token, first_index, term)
+            case Proposed(token, _first_index, term):
+                self._on_proposed(token, term)
             case Refused(token, _leader, reason):
                 self._on_refused(token, reason)
             case ReadReady(token, index):
@@ -379,10 +390,8 @@ class Group:
                 self._on_role_changed(role, term, leader)
             case SendSnapshot():
                 self.on_send_snapshot(output)
-            case InstallSnapshot():
-                pass  # the state was already replaced when the stream ended; see snapshots.py
-            case SnapshotRefused():
-                pass  # likewise: the newer state is kept, and it is committed state
+            case InstallSnapshot() | SnapshotRefused():
+                pass  # the state was replaced, or kept, when the stream ended; see snapshots.py
             case Transferred(token):
                 self.on_admin_result(token, None)
             case Reconfigured(configuration):
@@ -390,19 +399,18 @@ class Group:
             case _:
                 raise AssertionError(f"an output that nobody handles: {output}")
 
-    def _on_proposed(self, token: int, index: int, term: int) -> None:
-        other = self._for_others.pop(token, None)
-        if other is not None:
-            node, their_token = other
-            self._links.send(node, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, their_token, index, term))
-        elif not self.on_admin_result(token, None):
-            self._placed(token, index)
+    def _on_proposed(self, token: int, term: int) -> None:
+        waiting = self._waiting.get(token)
+        if waiting is not None:
+            waiting.term = term
+        elif self._for_others.pop(token, None) is None:
+            self.on_admin_result(token, None)
 
     def _on_refused(self, token: int, reason: str) -> None:
         other = self._for_others.pop(token, None)
         if other is not None:
             node, their_token = other
-            self._links.send(node, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, their_token, 0, _NOT_NOW))
+            self._links.send(node, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(self.group, their_token, _NOT_NOW))
         elif not self.on_admin_result(token, reason):
             self._take_back(token)
 
@@ -433,7 +441,9 @@ class Group:
             waiting: Waiting | None = None
             if entry.kind == COMMAND and len(entry.payload) >= STAMP.size:
                 time_ms, origin, token = STAMP.unpack_from(entry.payload)
-                if origin == self._origin:
+                if origin == self._origin and token in self._waiting:
+                    if next(iter(self._waiting)) != token:
+                        self._lose(before_token=token)
                     waiting = self._pop_waiting(token)
                 if waiting is not None:
                     commands = waiting.commands
@@ -451,13 +461,15 @@ class Group:
             except StorageError as cause:
                 self._break(waiting, cause)
                 return
-            self.applied_term = entry.term
             if waiting is not None:
                 self._answer(waiting.callers, replies)
                 self.counters.write_count += len(replies)
-            displaced = self._token_by_index.pop(entry.index, None)
-            if displaced is not None:
-                self._lost(displaced)
+            if entry.term != self.applied_term:
+                self.applied_term = entry.term
+                if self._waiting:
+                    self._lose(before_term=entry.term)
+            if self._failed_count:
+                self._end_failed()
             if self.env.clock.now() > until:
                 break
         if self._entries or self._commands:
@@ -471,21 +483,25 @@ class Group:
             self._fail(waiting.callers, "STOPPED", "the node's state cannot be read; the request may have happened")
         self.on_failed(cause)
 
-    def _lost(self, token: int) -> None:
-        """Another entry is committed where this batch was placed: it never will be (log matching)."""
-        waiting = self._pop_waiting(token)
-        if waiting is not None:
+    def _lose(self, *, before_token: int = 0, before_term: int = 0) -> None:
+        """End the oldest batches, which nobody can commit any more: what comes after them in the log is applied."""
+        for token, waiting in list(self._waiting.items()):
+            if token >= before_token and waiting.term >= before_term:
+                return
             self.counters.lost_count += len(waiting.callers)
-            self._fail(waiting.callers, "NOTLEADER", "the leader changed before this was decided; it did not happen")
+            self._end(token, "NOTLEADER", "the leader changed before this was decided; it did not happen")
 
     def _answer(self, callers: list[Caller], replies: list[Any]) -> None:
         self._pending_count -= len(callers)
-        for caller, reply in zip(callers, replies, strict=True):
-            caller.complete(reply)
-        self._mark_dirty(callers)
+        self._mark_dirty(self._write_lane.answer(callers, replies))
 
     def _fail(self, callers: list[Caller], code: str, text: str) -> None:
         self._answer(callers, [self._vocabulary.error(code, text)] * len(callers))
+
+    def _fail_reads(self, callers: list[Caller], text: str) -> None:
+        self._pending_count -= len(callers)
+        error = self._vocabulary.error("UNREACHABLE", text)
+        self._mark_dirty(self._read_lane.answer(callers, [error] * len(callers)))
 
     def _mark_dirty(self, callers: list[Caller]) -> None:
         if not self._dirty:
@@ -532,11 +548,15 @@ class Group:
             return False
         batch.served_count = start + len(replies)
         self.counters.read_count += len(replies)
-        self._answer(batch.callers[start : batch.served_count], replies)
+        self._pending_count -= len(replies)
+        self._mark_dirty(self._read_lane.answer(batch.callers[start : batch.served_count], replies))
         if batch.served_count == len(batch.callers):
             return True
         self._propose_tick()
         return False
+
+    def _ticked(self) -> None:
+        self.is_ticking = False
 
     def _propose_tick(self) -> None:
         if not self.is_ticking:
@@ -550,6 +570,8 @@ class Group:
             return
         now = self.env.clock.now()
         self._expire(now)
+        for lane in (self._write_lane, self._read_lane):
+            lane.forget()
         if self._is_held:
             self._is_held = False
             self._turn.ask()
@@ -563,18 +585,15 @@ class Group:
         self.env.clock.call_after(self.config.tick_interval, self._tick)
 
     def _expire(self, now: Instant) -> None:
-        """End what has waited too long, saying whether it may have happened."""
-        if self._commands and self._oldest_deadline is not None and now > self._oldest_deadline:
+        """End what has waited too long, saying whether it may have happened; the oldest first."""
+        for token in [token for token, waiting in self._waiting.items() if now > waiting.deadline]:
+            self.counters.timed_out_count += len(self._waiting[token].callers)
+            self._end(token, "TIMEDOUT", "no majority answered in time; it may still happen")
+        if self._commands and not self._waiting and self._oldest_deadline is not None and now > self._oldest_deadline:
             callers, self._commands, self._callers = self._callers, [], []
             self.counters.timed_out_count += len(callers)
             self._fail(callers, "UNREACHABLE", "no leader could be reached in time; it did not happen")
-        for token in [token for token, waiting in self._waiting.items() if now > waiting.deadline]:
-            waiting = self._pop_waiting(token)
-            assert waiting is not None, "it was listed a moment ago"
-            self._token_by_index.pop(waiting.index, None)
-            self.counters.timed_out_count += len(waiting.callers)
-            self._fail(waiting.callers, "TIMEDOUT", "no majority answered in time; it may still happen")
         while self._read_batches and now > self._read_batches[0].deadline:
             batch = self._read_batches.popleft()
             self._read_by_token.pop(batch.token, None)
-            self._fail(batch.callers[batch.served_count :], "UNREACHABLE", "no majority confirmed the read in time")
+            self._fail_reads(batch.callers[batch.served_count :], "no majority confirmed the read in time")

@@ -1,6 +1,6 @@
 """What a group is told and remembers: its callers, its bounds, and the requests that wait in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,10 +59,11 @@ class Waiting:
     commands: list[Any]
     callers: list[Caller]
     deadline: Instant
-    # The leadership under which it was proposed.
+    # The leadership under which it was proposed, and its term.
     epoch: int
-    # Where the leader put it; 0 until known.
-    index: int = 0
+    term: int
+    # Code and sentence, once it is known that it did not happen; said when all batches before it have ended.
+    failure: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -92,6 +93,78 @@ class Vocabulary:
     # Returned by `query` for a key that is due by the wall clock but not by log time.
     needs_log: object
     tick: Callable[[], Any]
+
+
+class Ticker:
+    """Receives the reply of a TICK that the group proposed itself."""
+
+    def __init__(self, done: Callable[[], None], flush: Callable[[], None]) -> None:
+        self._done = done
+        self._flush = flush
+
+    def complete(self, _reply: Any) -> None:
+        """Learn that time has advanced, or could not."""
+        self._done()
+
+    def flush(self) -> None:
+        """Go on with what waited for it."""
+        self._flush()
+
+
+class Lane:
+    """Answers requests of one kind in the order in which they came; a caller tells answers apart by nothing else.
+
+    A request that is refused at once is answered at once, unless its caller waits for earlier ones: then behind them.
+
+    Args:
+        pending: lists the callers of all requests that were accepted and not answered, in order.
+    """
+
+    def __init__(self, pending: Callable[[], Iterator[Caller]]) -> None:
+        self.accepted_count = 0
+        self.answered_count = 0
+        self._pending = pending
+        # After which answer → the refusals that follow it.
+        self._refused: dict[int, list[tuple[Caller, Any]]] = {}
+        # Caller → the last of its requests, as of so many accepted.
+        self._last: dict[Caller, int] = {}
+        self._last_count = -1
+
+    def refuse(self, caller: Caller, reply: Any) -> bool:
+        """Answer a request that was not accepted; return whether it was done now.
+
+        Complexity: O(1), and O(pending) for the first refusal after a request that was accepted.
+        """
+        if self._last_count != self.accepted_count:
+            self._last = {one: place for place, one in enumerate(self._pending(), self.answered_count + 1)}
+            self._last_count = self.accepted_count
+        last = self._last.get(caller, 0)
+        if last <= self.answered_count:
+            caller.complete(reply)
+            return True
+        self._refused.setdefault(last, []).append((caller, reply))
+        return False
+
+    def forget(self) -> None:
+        """Let go of callers that may be gone."""
+        self._last, self._last_count = {}, -1
+
+    def answer(self, callers: list[Caller], replies: list[Any]) -> list[Caller]:
+        """Answer the oldest accepted requests; return whom to flush. Complexity: O(callers)."""
+        if not self._refused:
+            self.answered_count += len(callers)
+            for caller, reply in zip(callers, replies, strict=True):
+                caller.complete(reply)
+            return callers
+        heard: list[Caller] = []
+        for caller, reply in zip(callers, replies, strict=True):
+            caller.complete(reply)
+            heard.append(caller)
+            self.answered_count += 1
+            for other, refusal in self._refused.pop(self.answered_count, ()):
+                other.complete(refusal)
+                heard.append(other)
+        return heard
 
 
 @dataclass(kw_only=True)

@@ -36,19 +36,18 @@ def test_a_follower_forwards_and_answers_from_its_own_state(bench: Any, caller: 
     bench.turn.end()
     ((to, kind, payload),) = bench.links.take()
     assert (to, kind) == (2, Kind.FORWARD)
-    _group, origin, token = FORWARD.unpack_from(payload)
-    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, token, 1, 1))
+    _group, _term, origin, token = FORWARD.unpack_from(payload)
     stamped = (5).to_bytes(8, "big") + origin.to_bytes(8, "big") + token.to_bytes(8, "big") + payload[FORWARD.size :]
     bench.commit(stamped)
     assert caller.replies == [1]
 
 
-def test_a_leader_stamps_what_is_forwarded_and_says_where_it_stands(bench: Any) -> None:
+def test_a_leader_stamps_what_is_forwarded(bench: Any) -> None:
     bench.lead()
-    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 77, 5) + b"batch")
+    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 1, 77, 5) + b"batch")
     (proposal,) = bench.propose()
     assert proposal.payloads[0][8:] == (77).to_bytes(8, "big") + (5).to_bytes(8, "big") + b"batch"
-    assert bench.links.take() == [(3, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(1, 5, 1, 1))]
+    assert bench.links.take() == []
     assert bench.group._for_others == {}
     bench.commit(proposal.payloads[0])  # not a batch at all: nothing is done, the same on every replica
     assert bench.state.applied_index == 1
@@ -56,9 +55,9 @@ def test_a_leader_stamps_what_is_forwarded_and_says_where_it_stands(bench: Any) 
 
 def test_who_does_not_lead_refuses_what_is_forwarded(bench: Any) -> None:
     bench.lead(2)
-    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 77, 5) + b"batch")
+    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 1, 77, 5) + b"batch")
     assert bench.host.take(Propose) == []
-    assert bench.links.take() == [(3, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(1, 5, 0, 0))]
+    assert bench.links.take() == [(3, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(1, 5, 0))]
 
 
 def test_a_batch_that_another_entry_displaced_certainly_did_not_happen(bench: Any, caller: Any) -> None:
@@ -134,7 +133,6 @@ def test_a_request_ends_definitely_before_it_is_proposed_and_indefinitely_after(
     bench.commit(call.payloads[0])
     assert proposed.codes == ["TIMEDOUT"]
     assert bench.state.query(Command(0, [b"GET", b"b"]), 0) == b"1"
-    assert bench.group._token_by_index == {}
 
 
 def test_a_refused_batch_waits_for_the_tick_and_keeps_its_place(bench: Any, caller: Any) -> None:
@@ -143,8 +141,8 @@ def test_a_refused_batch_waits_for_the_tick_and_keeps_its_place(bench: Any, call
     bench.write(b"RPUSH", b"l", b"1", caller=caller)
     bench.turn.end()
     ((_, _, payload),) = bench.links.take()
-    _group, _origin, token = FORWARD.unpack_from(payload)
-    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, token, 0, 0))
+    token = FORWARD.unpack_from(payload)[3]
+    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, token, 0))
     bench.write(b"RPUSH", b"l", b"2", caller=caller)
     bench.turn.ask()
     bench.turn.end()
@@ -194,7 +192,7 @@ def test_a_full_disk_refuses_writes_here_and_for_others_and_reads_go_on(bench: A
     bench.lead()
     bench.group.write_refusal = ("DISKFULL", "no space")
     assert bench.write(b"SET", b"k", b"v").codes == ["DISKFULL"]
-    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 77, 5) + b"batch")
+    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 1, 77, 5) + b"batch")
     ((_, _, answer),) = bench.links.take()
     bench.read(b"GET", b"k", caller=caller)
     (read,) = bench.reads()
@@ -205,9 +203,9 @@ def test_a_full_disk_refuses_writes_here_and_for_others_and_reads_go_on(bench: A
     forwarded = bench.write(b"SET", b"k", b"v")
     bench.turn.end()
     ((_, _, payload),) = bench.links.take()
-    token = FORWARD.unpack_from(payload)[2]
-    reason = FORWARD_RESULT.unpack(answer)[3]
-    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, token, 0, reason))
+    token = FORWARD.unpack_from(payload)[3]
+    reason = FORWARD_RESULT.unpack(answer)[2]
+    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, token, reason))
     assert forwarded.codes == ["DISKFULL"]
 
 
@@ -297,19 +295,95 @@ def test_while_the_state_is_replaced_nothing_is_applied_nor_read(bench: Any, cal
 def test_an_entry_that_came_within_a_snapshot_may_have_been_ours(bench: Any) -> None:
     """Once it was said, definitely, that it had not happened."""
     bench.lead()
-    placed, unplaced = bench.write(b"SET", b"a", b"1"), None
+    waiting = bench.write(b"SET", b"a", b"1")
     bench.propose()
-    unplaced = bench.write(b"SET", b"b", b"1")
-    bench.turn.end()
-    (call,) = bench.host.take(Propose)
     bench.group.pause()
     bench.state.apply(10, 0, [])
     bench.group.replaced()
     bench.turn.end()
-    assert placed.codes == ["TIMEDOUT"]
-    bench.group._placed(call.token, 7)
-    assert unplaced.codes == ["TIMEDOUT"]
-    assert (bench.group._waiting, bench.group._token_by_index) == ({}, {})
+    assert waiting.codes == ["TIMEDOUT"]
+    assert (bench.group._waiting, bench.group._pending_count) == ({}, 0)
+
+
+# -- answers come in the order of the requests --------
+
+
+def test_a_batch_that_a_later_one_overtook_is_lost_and_is_said_so_first(bench: Any, caller: Any) -> None:
+    """Once the answer to the later request was taken for that to the earlier one."""
+    bench.lead(2)
+    bench.write(b"SET", b"a", b"1", caller=caller)
+    bench.turn.end()
+    bench.links.take()
+    bench.lead(3, term=2)
+    bench.write(b"INCR", b"n", caller=caller)
+    bench.turn.end()
+    ((_, _, payload),) = bench.links.take()
+    _group, term, origin, token = FORWARD.unpack_from(payload)
+    assert term == 2
+    stamped = (5).to_bytes(8, "big") + origin.to_bytes(8, "big") + token.to_bytes(8, "big") + payload[FORWARD.size :]
+    bench.commit(stamped)
+    assert caller.codes == ["NOTLEADER", ""]
+    assert caller.replies[1] == 1
+
+
+def test_a_new_leaders_first_entry_ends_what_the_old_one_was_given(bench: Any, caller: Any) -> None:
+    """Once it waited for its time to run out, and then nobody knew whether it had happened."""
+    bench.lead(2)
+    bench.write(b"SET", b"a", b"1", caller=caller)
+    bench.turn.end()
+    bench.lead(3, term=2)
+    bench.commit(b"", kind=EMPTY)
+    assert caller.codes == ["NOTLEADER"]
+
+
+def test_what_is_forwarded_for_another_term_is_not_proposed(bench: Any) -> None:
+    """Its sender takes it as lost when that term begins."""
+    bench.lead(term=3)
+    bench.group.on_forward(NodeId(3), FORWARD.pack(1, 2, 77, 5) + b"batch")
+    assert bench.host.take(Propose) == []
+    assert bench.links.take() == [(3, Kind.FORWARD_RESULT, FORWARD_RESULT.pack(1, 5, 0))]
+
+
+def test_a_refused_batch_does_not_overtake_nor_is_it_overtaken(bench: Any, caller: Any) -> None:
+    bench.lead(2)
+    for key in (b"a", b"b"):
+        bench.write(b"INCR", key, caller=caller)
+        bench.turn.end()
+    payloads = [payload for _, _, payload in bench.links.take()]
+    tokens = [FORWARD.unpack_from(payload)[3] for payload in payloads]
+    # The second is refused first: its answer waits for that to the first.
+    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, tokens[1], 1))
+    assert caller.replies == []
+    bench.group.on_forward_result(NodeId(2), FORWARD_RESULT.pack(1, tokens[0], 0))
+    assert caller.codes == ["NOTLEADER", "DISKFULL"]
+    assert (bench.group._waiting, bench.group._failed_count, bench.group._inflight_count) == ({}, 0, 0)
+
+
+def test_a_refusal_at_once_does_not_overtake_the_callers_earlier_requests(make_bench: Any, caller: Any) -> None:
+    """Once OVERLOADED was taken for the answer to the oldest request, and its OK for that to the refused one."""
+    bench = make_bench(pending_count_max=2, inflight_batch_max=1)
+    bench.lead()
+    bench.write(b"SET", b"a", b"1", caller=caller)
+    (call,) = bench.propose()
+    bench.write(b"INCR", b"b", caller=caller)
+    bench.write(b"SET", b"c", b"1", caller=caller)
+    other = bench.write(b"SET", b"d", b"1")
+    bench.turn.end()
+    assert (caller.replies, other.codes) == ([], ["OVERLOADED"])
+    bench.commit(call.payloads[0])
+    assert caller.replies == [OK]
+    bench.write(b"INCR", b"e", caller=caller)
+    (call,) = bench.propose()
+    bench.commit(call.payloads[0])
+    assert caller.codes == ["", "", "OVERLOADED"]
+    (call,) = bench.propose()
+    bench.commit(call.payloads[0])
+    assert (caller.codes, caller.replies[1]) == (["", "", "OVERLOADED", ""], 1)
+    readers = [bench.read(b"DBSIZE", caller=caller) for _ in range(3)]
+    (read,) = bench.reads()
+    bench.group.on_output(ReadReady(read.token, 0))
+    assert readers[0].codes[4:] == ["", "", "OVERLOADED"]
+    assert bench.group._pending_count == 0
 
 
 def test_a_state_that_cannot_be_read_stops_the_node_and_answers_who_waits(
