@@ -15,15 +15,18 @@ from quorate.crdt.observed import (
     ORSet,
     RWSet,
 )
+from quorate.crdt.sequence import BadPosition, Deleted, ReplicatedList, Run, SequenceDelta, Text
 
 __all__ = [
     "CRDT",
     "BadAmount",
     "BadElement",
+    "BadPosition",
     "BadValue",
     "BoundedCounter",
     "Causal",
     "CausalBroadcast",
+    "Deleted",
     "DeltaBuffer",
     "DisableWinsFlag",
     "Element",
@@ -44,6 +47,10 @@ __all__ = [
     "Operation",
     "PNCounter",
     "RWSet",
+    "ReplicatedList",
+    "Run",
+    "SequenceDelta",
+    "Text",
     "TwoPhaseSet",
     "WrongCRDT",
 ]
