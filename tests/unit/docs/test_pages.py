@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_a_link_to_nowhere_is_found(site: dict[str, Any], tmp_path: Path) -> Non
     assert found == ["README.md: docs/c.md", "README.md: docs/b.md#no (no such heading)"]
 
 
+@pytest.mark.slow
 def test_the_site_is_built_and_its_own_links_hold(site: dict[str, Any], tmp_path: Path) -> None:
     """Every page becomes one of the site, and every link and image in it exists there."""
     count = site["build"](tmp_path)
@@ -128,3 +130,12 @@ def test_every_target_of_make_that_a_page_shows_exists(site: dict[str, Any]) -> 
         if name not in targets
     ]
     assert found == []
+
+
+def test_every_dependency_stands_in_its_decision_with_a_reason() -> None:
+    """A package that is needed at run time, or by an extra, is named in 0002."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    text = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text(encoding="utf-8")
+    names = [re.split(r"[^\w-]", line)[0] for line in [*project["dependencies"], *extras]]
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
