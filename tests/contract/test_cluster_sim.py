@@ -300,3 +300,20 @@ def test_an_administrator_is_answered_whatever_he_asks() -> None:
         assert "STOPPED" in late.replies[0]
         assert node._admin_tasks == {}
         assert GroupId(1) in node.replicas
+
+
+def test_a_node_that_was_removed_is_let_in_nowhere_any_more() -> None:
+    """Once only the node on which it was removed knew."""
+    with World(19) as world:
+        cluster = SimCluster(world, node_count=3)
+        cluster.start()
+        world.run_for(seconds(3))
+        leader = cluster.leader()
+        assert leader is not None
+        removed = next(node for node in cluster.live() if node != leader)
+        cluster.administer(leader, b"REMOVE", [str(removed).encode()])
+        world.run_for(seconds(5))
+        for node, server in cluster.live().items():
+            if node != removed:
+                assert removed not in server.node.peers(), node
+                assert not server.node.links.is_up(removed), node

@@ -124,6 +124,8 @@ class Replica:
         self._lock = asyncio.Lock()
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._is_stopped = False
+        # The table of members as the links know it.
+        self._seen_table: dict[NodeId, tuple[str, str]] = {}
         # Payload bytes appended since the last checkpoint.
         self._log_bytes = 0
         self._checkpointed_index = self.state.applied_index
@@ -283,11 +285,18 @@ class Replica:
         if self._is_stopped or self.node.failed.done():
             return
         self.check_space()
+        self._watch_members()
         if self._is_checkpoint_due() and not self._tasks:
             task = asyncio.get_running_loop().create_task(self._checkpoint_quietly(), name="checkpoint")
             self._tasks[task] = None
             task.add_done_callback(lambda done: self._tasks.pop(done, None))
         self.node.env.clock.call_after(_WATCH_INTERVAL, self._watch)
+
+    def _watch_members(self) -> None:
+        """Take over what the log says about members, on every node: who was removed is let in nowhere any more."""
+        if self is self.node.first and self._table() != self._seen_table:
+            self._seen_table = self._table()
+            self.node.members_changed()
 
     def check_space(self) -> None:
         """Refuse writes while the disk is short of space, and accept them when it is not any more."""
