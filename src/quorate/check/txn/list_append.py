@@ -83,6 +83,11 @@ class _Inferring:
         # Key → what it must read next; None where only its own appends so far are known.
         known: dict[Hashable, _List] = {}
         own: dict[Hashable, list[Hashable]] = {}
+        # All that it appends, before and after its reads.
+        mine: dict[Hashable, list[Hashable]] = {}
+        for f, key, value in transaction.steps:
+            if f == "append":
+                mine.setdefault(key, []).append(value)
         for f, key, value in transaction.steps:
             if f == "append":
                 own.setdefault(key, []).append(value)
@@ -95,19 +100,22 @@ class _Inferring:
                     sentence = f"it should have read {show(known[key])} of {show(key)}, by its own earlier steps"
                     self.result.note("internal", sentence, transaction)
                 continue
-            tail = tuple(own.get(key, ()))
-            if tail and value[-len(tail) :] != tail:
-                sentence = f"it appended {show(tail)} to {show(key)} and then read {show(value)}"
-                self.result.note("internal", sentence, transaction)
             known[key] = value
-            self._keep_read(transaction, key, value[: len(value) - len(tail)] if tail else value)
+            seen = value
+            if key in own:
+                tail = tuple(own[key])
+                if value[-len(tail) :] != tail:
+                    sentence = f"it appended {show(tail)} to {show(key)} and then read {show(value)}"
+                    self.result.note("internal", sentence, transaction)
+                seen = value[: len(value) - len(tail)]
+            self._keep_read(transaction, key, seen, mine.get(key))
 
-    def _keep_read(self, transaction: Transaction, key: Hashable, seen: _List) -> None:
+    def _keep_read(self, transaction: Transaction, key: Hashable, seen: _List, mine: Sequence[Hashable] | None) -> None:
         number = transaction.number
-        if key not in self.longest or len(self.longest[key][0]) < len(seen):
+        longest = self.longest.get(key)
+        if longest is None or len(longest[0]) < len(seen):
             self.longest[key] = (seen, number)
         self.reads.append((number, key, seen))
-        mine = [value for f, k, value in transaction.steps if f == "append" and k == key]
         if mine:
             self.updates.append((number, key, seen))
             for value in mine:
@@ -126,7 +134,7 @@ class _Inferring:
             self._check_elements(by, key, longest)
         for number, key, seen in self.reads:
             longest, by = self.longest[key]
-            if longest[: len(seen)] != seen:
+            if longest is not seen and longest[: len(seen)] != seen:
                 sentence = f"{show(key)} was read as {show(seen)} and as {show(longest)}: neither begins the other"
                 self.result.note("incompatible-order", sentence, self.transactions[number], self.transactions[by])
                 self._check_elements(number, key, seen)

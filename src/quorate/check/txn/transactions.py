@@ -85,10 +85,11 @@ def _parse_steps(raw: Iterable[object], write: str, operation: Operation, *, is_
         if not isinstance(step, list | tuple) or len(step) != 3 or (step[0] != "r" and step[0] != write):
             raise BadHistory(f'a step is ["r" or "{write}", key, value]: {operation}')
         f, key, value = step
-        frozen = freeze(value)
+        # Whole numbers and texts are their own twins: most keys and values are spared a call.
+        frozen = value if type(value) is int else freeze(value)
         if is_list and f == "r" and type(frozen) is not tuple:
             if frozen is not None:
                 raise BadHistory(f"a read of a list answers with a list: {operation}")
             frozen = ()
-        steps.append((f, key if type(key) is str else freeze(key), frozen))
+        steps.append((f, key if type(key) is str or type(key) is int else freeze(key), frozen))
     return tuple(steps)

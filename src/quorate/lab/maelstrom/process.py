@@ -33,7 +33,11 @@ class RecordFile(Disk):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         self._file.seek(0)
-        self._load(self._file.read(), path)
+        try:
+            self._load(self._file.read(), path)
+        except errors.Corrupt:
+            self.close()
+            raise
         # The name of a new file must be durable too.
         directory = os.open(path.parent, os.O_RDONLY)
         try:
@@ -55,6 +59,10 @@ class RecordFile(Disk):
                 raise errors.Corrupt(f"{path} at byte {place}: {cause}") from cause
             place = end
         self._file.truncate(place)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
 
     def append(self, records: Sequence[Record]) -> None:
         """Write and sync."""

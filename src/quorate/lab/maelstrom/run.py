@@ -115,7 +115,7 @@ class _Session:
         self._nemesis = seeds.stream("maelstrom nemesis")
         self.router = Router(seeds.stream("maelstrom network"), options.conditions, journal)
         self.names = [f"n{place}" for place in range(1, options.node_count + 1)]
-        directory = options.output.absolute()
+        directory = _fresh(options.output.absolute())
         self.children = {
             name: Child(name, options.command, directory / name, self.router.post, self._fail) for name in self.names
         }
@@ -325,6 +325,14 @@ class _Session:
 
     def _say(self, fault: str, names: Sequence[str]) -> None:
         self._note("nemesis", "info", Ask(body={}, f=fault), list(names), None)
+
+
+def _fresh(output: Path) -> Path:
+    """Return a directory for the nodes that no earlier run used: what a node remembers of another run is a lie here."""
+    number = 1
+    while (output / f"nodes-{number}").exists():
+        number += 1
+    return output / f"nodes-{number}"
 
 
 def _print(result: RunResult, options: RunOptions, console: Console) -> None:
