@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: demo test check soak bench docs quick lint types floors setup
+.PHONY: demo test check soak sim bench docs quick lint types floors setup
 
 setup: $(STAMP)
 
@@ -39,3 +39,15 @@ check: lint types floors test
 
 docs: $(STAMP)
 	@$(BIN)/python tools/build_docs.py
+
+# One seed again, with all that happened: make sim SEED=7 [LEVEL=core]
+SEED ?= 1
+LEVEL ?= loop
+sim: $(STAMP)
+	@$(BIN)/quorate sim --seed $(SEED) --level $(LEVEL) --trace
+
+# New seeds for so many hours, then the bugs whose hunts take long: make soak HOURS=8
+HOURS ?= 1
+soak: $(STAMP)
+	@$(BIN)/quorate sim --seeds 0 --hours $(HOURS) --level both --first $$(date +%s)
+	@$(BIN)/python -m pytest -q -m soak tests/broken

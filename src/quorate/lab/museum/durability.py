@@ -120,8 +120,19 @@ A block that the power cut has torn is replayed as it lies there: holes, zeros, 
         caught_by=("divergence", "invariant", "not linearizable", "node stopped", "exception"),
         level="loop",
         plants=((content_of, _unchecked),),
-        conditions=BLACKOUTS | {"large_values": True},
-        seeds_max=120,
+        conditions=BLACKOUTS
+        | {
+            "large_values": True,
+            "has_chores": True,
+            "sync_min_us": 2_000,
+            "sync_max_us": 9_000,
+            "aims": {
+                "black out": 0.6,
+                "cut the power of a proposing leader": 0.8,
+                "cut the power of a follower that takes entries": 0.8,
+            },
+        },
+        seeds_max=200,
     )
 )
 

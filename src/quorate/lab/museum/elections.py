@@ -4,7 +4,7 @@ from typing import Any
 
 from quorate.kernel import Message, NodeId, Record, Send
 from quorate.lab.museum.bug import exhibit
-from quorate.protocols.raft import Candidate, HardState, Raft, RequestVote, VoteResult
+from quorate.protocols.raft import Candidate, HardState, Leader, Raft, RequestVote, VoteResult
 
 # What a vote that is forgotten needs: a voter that restarts between two candidates of one term.
 REVOLT = {
@@ -23,8 +23,14 @@ After a restart it votes again in the same term: two leaders of one term, and cl
     layer="raft",
     caught_by=("invariant",),
     level="core",
-    conditions=REVOLT,
-    seeds_max=60,
+    conditions={
+        "aims": {"restart a voter at once": 0.9, "isolate a new leader": 0.6, "crash a proposing leader": 0.3},
+        "latency_ms": 30,
+        "pre_vote": False,
+        "lease_reads": False,
+        "down_max": 2,
+    },
+    seeds_max=80,
 )
 class VoteNotPersisted(Raft):
     """Writes the term without the vote."""
@@ -149,13 +155,18 @@ A leader of the past, back from behind a partition, overwrites what the present 
     caught_by=("invariant", "node stopped", "not linearizable"),
     level="core",
     conditions={"aims": {"isolate a proposing leader": 0.5, "isolate a new leader": 0.3}},
-    seeds_max=60,
+    seeds_max=200,
 )
 class ObeysDeposedLeaders(Raft):
     """Takes every leader for its own."""
 
     def _on_append_entries(self, sender: NodeId, message: Any) -> None:
-        if message.term < self.term and message.entries and self.leader != self.node:
-            self._take_entries(sender, message)
+        if message.term < self.term and not isinstance(self.role, Leader):
+            # As if it had no term of its own; so the sender hears nothing of a newer one.
+            term, self.term = self.term, message.term
+            try:
+                self._take_entries(sender, message)
+            finally:
+                self.term = term
             return
         super()._on_append_entries(sender, message)

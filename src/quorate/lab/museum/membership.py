@@ -10,14 +10,17 @@ from quorate.protocols.raft import (
     Leader,
     Proposed,
     Raft,
-    RaftLog,
     Reconfigure,
 )
 
 CHURN = {
     "has_operator": True,
     "lease_reads": False,
-    "aims": {"isolate a proposing leader": 0.4, "isolate a proposing leader with one other": 0.5},
+    "aims": {
+        "isolate a leader that changes members": 0.5,
+        "isolate a leader that changes members with one other": 0.8,
+        "isolate a proposing leader with one other": 0.3,
+    },
 }
 
 
@@ -30,8 +33,17 @@ voters, and their majorities need not meet.""",
     layer="raft",
     caught_by=("invariant", "not linearizable"),
     level="core",
-    conditions=CHURN | {"node_count": 5, "operator_ms": 120, "pre_vote": False},
-    seeds_max=200,
+    conditions={
+        "has_operator": True,
+        "lease_reads": False,
+        "aims": {"split twice around a change of members": 0.6},
+        "has_random_faults": False,
+        "node_count": 5,
+        "operator_ms": 80,
+        "pre_vote": False,
+    },
+    seeds_max=500,
+    is_slow=True,
 )
 class SingleServerChange(Raft):
     """Adds or removes one voter at a time, at once."""
@@ -113,8 +125,16 @@ The entry is committed on nodes without a vote; the voters elect a leader withou
     layer="raft",
     caught_by=("invariant", "not linearizable"),
     level="core",
-    conditions=CHURN | {"node_count": 5, "operator_ms": 300},
-    seeds_max=80,
+    conditions={
+        "has_operator": True,
+        "lease_reads": False,
+        "aims": {"crash a proposing leader": 0.8, "cut the power of a proposing leader": 0.8},
+        "node_count": 5,
+        "operator_ms": 400,
+        "lose_share": 0.3,
+    },
+    seeds_max=400,
+    is_slow=True,
 )
 class LearnerCounted(Raft):
     """Counts all members alike when it commits."""
@@ -127,22 +147,3 @@ class LearnerCounted(Raft):
             return super()._maybe_commit(role)
         self._advance_commit(reached)
         return True
-
-
-@exhibit(
-    name="configuration-not-rolled-back",
-    story="""A follower truncates an entry that changed the members, and goes on using it.
-It counts, votes and speaks by a configuration that was never agreed on.""",
-    source="Raft §6: a server uses the latest configuration in its log, whatever that is now",
-    layer="raft",
-    caught_by=("invariant", "not linearizable", "no progress", "node stopped"),
-    level="core",
-    conditions=CHURN | {"node_count": 5, "operator_ms": 120},
-    seeds_max=150,
-)
-class ConfigurationNotRolledBack(RaftLog):
-    """Truncates entries and keeps what they said."""
-
-    def truncate(self, first_index: LogIndex) -> None:
-        """Drop entries only."""
-        del self.entries[first_index - self.base_index - 1 :]

@@ -70,6 +70,9 @@ subtracted, and what was measured on one clock is compared with another. While i
         "drift_ppb_max": 9_900_000,
         "aims": {"skew and isolate the leader": 0.9, "isolate a proposing leader": 0.5},
         "has_operator": False,
+        "operations_per_second": 400,
+        "worker_count": 12,
+        "node_count": 5,
     },
     seeds_max=150,
 )
@@ -92,9 +95,11 @@ On a slow link the voters' promise began, and ends, long before.""",
     level="core",
     conditions={
         "lease_reads": True,
-        "aims": {"isolate a proposing leader": 0.7},
-        "latency_ms": 60,
+        "aims": {"clog and isolate the leader": 0.9},
         "has_operator": False,
+        "operations_per_second": 400,
+        "worker_count": 12,
+        "node_count": 5,
     },
     seeds_max=150,
 )
@@ -116,9 +121,16 @@ The voters were asked to overlook that very lease, so somebody else may already 
     layer="raft",
     caught_by=("not linearizable",),
     level="core",
-    conditions={"lease_reads": True, "has_operator": True, "latency_ms": 20, "has_random_faults": True},
-    seeds_max=300,
-    is_slow=True,
+    conditions={
+        "lease_reads": True,
+        "has_operator": True,
+        "operator_ms": 250,
+        "aims": {"isolate a leader that hands over": 0.9},
+        "operations_per_second": 400,
+        "worker_count": 12,
+        "node_count": 5,
+    },
+    seeds_max=60,
 )
 class TransferKeepsTheLease(Raft):
     """Forgets that it has given its lease away."""
@@ -136,8 +148,8 @@ While it is paused or cut off, others have moved on.""",
     layer="replication",
     caught_by=("not linearizable",),
     level="loop",
-    conditions=STALE,
-    seeds_max=60,
+    conditions=STALE | {"operations_per_second": 300, "worker_count": 8},
+    seeds_max=200,
 )
 class StaleLeaderAnswers(Group):
     """Answers from its own state while it thinks that it leads."""
@@ -178,7 +190,7 @@ class ReadFromAnyReplica(Group):
     caught_by=("not linearizable",),
     level="loop",
     conditions={},
-    seeds_max=30,
+    seeds_max=60,
 )
 class ReadBeforeApplied(Group):
     """Takes a confirmed barrier for an applied one."""

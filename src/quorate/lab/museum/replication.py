@@ -41,7 +41,6 @@ Five nodes, and four leaders in a row that each fall in the middle of their work
         },
     },
     seeds_max=400,
-    is_slow=True,
 )
 class CountsOlderTerms(Raft):
     """Counts entries of any term."""
@@ -188,7 +187,7 @@ Its state goes back in time, and committed entries are gone from it.""",
     caught_by=("node stopped", "invariant", "divergence", "not linearizable"),
     level="core",
     conditions={"trailing_entry_count": 0, "checkpoint_entry_count": 15, "has_operator": True},
-    seeds_max=60,
+    seeds_max=100,
 )
 class SnapshotOverNewerState(Raft):
     """Believes what is sent."""

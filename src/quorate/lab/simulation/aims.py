@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from quorate.kernel import MILLISECOND, NodeId
-from quorate.sim import Crash, Fault, Heal, Nemesis, Partition, Pause, Planned, Restart, Skew, Stream, Tear
+from quorate.kernel import MILLISECOND, Duration, NodeId
+from quorate.sim import Clog, Crash, Fault, Heal, Nemesis, Partition, Pause, Planned, Restart, Skew, Stream, Tear
 
 Plan = list[Planned]
 """Faults with their time after the moment, ns."""
@@ -69,7 +69,7 @@ def _isolate_with_one(scene: Scene, dice: Stream) -> Plan:
 
 
 def _pause(scene: Scene, dice: Stream) -> Plan:
-    return [Planned(_soon(dice), Pause(scene.node, msgspec.convert(dice.between(600, 2_000) * MILLISECOND, int)))]  # type: ignore[arg-type]
+    return [Planned(_soon(dice), Pause(scene.node, Duration(dice.between(600, 2_000) * MILLISECOND)))]
 
 
 def _tear_and_isolate_leader(scene: Scene, dice: Stream) -> Plan:
@@ -105,22 +105,48 @@ def _revolt(scene: Scene, dice: Stream) -> Plan:
     ]
 
 
+def _forget(scene: Scene, dice: Stream) -> Plan:
+    """A voter loses power when its vote has left, and is back before another candidate's request arrives."""
+    at = dice.between(1, 8) * MILLISECOND
+    return [Planned(at, Tear(scene.node)), Planned(at + dice.between(1, 4) * MILLISECOND, Restart(scene.node))]
+
+
+def _clog_and_isolate(scene: Scene, dice: Stream) -> Plan:
+    """The leader's links become slow, and then it is cut off: what it hears is old."""
+    latency = Duration(dice.between(40, 110) * MILLISECOND)
+    span = Duration(2_000 * MILLISECOND)
+    at = dice.between(200, 900) * MILLISECOND
+    return [
+        Planned(1, Clog(scene.node, latency, 0.0, span)),
+        Planned(at, isolation(scene.node, scene.nodes)),
+        Planned(at + dice.between(700, 2_000) * MILLISECOND, Heal()),
+    ]
+
+
 def _skew(scene: Scene, dice: Stream) -> Plan:
     most = scene.drift_ppb_max
-    return [Planned(_soon(dice), Skew(scene.node, -most if dice.chance(0.7) else most, 0))]  # type: ignore[arg-type]
+    return [Planned(_soon(dice), Skew(scene.node, -most if dice.chance(0.7) else most, Duration(0)))]
 
 
 def _skew_and_isolate(scene: Scene, dice: Stream) -> Plan:
     """The leader's clock runs slowly, and it is cut off: a lease that it measures is too long."""
     return [
-        Planned(1, Skew(scene.node, -scene.drift_ppb_max, 0)),  # type: ignore[arg-type]
-        *(
-            Planned(1, Skew(node, scene.drift_ppb_max, 0))  # type: ignore[arg-type]
-            for node in scene.nodes
-            if node != scene.node
-        ),
+        Planned(1, Skew(scene.node, -scene.drift_ppb_max, Duration(0))),
+        *(Planned(1, Skew(node, scene.drift_ppb_max, Duration(0))) for node in scene.nodes if node != scene.node),
         *_isolate(scene, dice),
     ]
+
+
+def _isolate_long_with_one(scene: Scene, dice: Stream) -> Plan:
+    """Cut the node off together with one other, long enough for others to elect and go on."""
+    cut = _isolate_with_one(scene, dice)[0]
+    return [cut, Planned(cut.at + 3_000 * MILLISECOND, Heal())]
+
+
+def _leave_with_one(scene: Scene, dice: Stream) -> Plan:
+    """Mend what is cut, and leave the node with one other, who has not heard much yet either."""
+    cut = _isolate_with_one(scene, dice)[0]
+    return [Planned(cut.at // 8 + 1, Heal()), Planned(cut.at // 8 + 2, cut.fault)]
 
 
 class AimKind(msgspec.Struct, frozen=True):
@@ -129,12 +155,20 @@ class AimKind(msgspec.Struct, frozen=True):
     name: str
     moment: str
     plan: Callable[[Scene, Stream], Plan]
+    # What follows when another node leads while that harm lasts.
+    sequel: Callable[[Scene, Stream], Plan] | None = None
 
 
 AIMS: Final = (
     AimKind("cut the power of a voter", "voted", _tear),
     AimKind("crash a voter", "voted", _crash),
     AimKind("cut a voter, then its candidate", "voted", _revolt),
+    AimKind("restart a voter at once", "granted", _forget),
+    AimKind("isolate a leader that changes members", "changed members", _isolate),
+    AimKind("isolate a leader that changes members with one other", "changed members", _isolate_with_one),
+    AimKind("split twice around a change of members", "changed members", _isolate_long_with_one, _leave_with_one),
+    AimKind("isolate a leader that hands over", "handed over", _isolate),
+    AimKind("clog and isolate the leader", "proposed", _clog_and_isolate),
     AimKind("cut the power of a proposing leader", "proposed", _tear),
     AimKind("crash a proposing leader", "proposed", _crash),
     AimKind("isolate a proposing leader", "proposed", _isolate),
@@ -185,24 +219,38 @@ class Aimer:
             if shares.get(aim.name, 0.0) > 0:
                 self._awake.setdefault(aim.moment, []).append((aim, shares[aim.name]))
         self._ready_at = 0
+        # The sequel that waits for another leader: its plan, whose fall began it, and until when.
+        self._sequel: tuple[Callable[[Scene, Stream], Plan], NodeId, int] | None = None
 
     def happened(self, moment: str, node: NodeId) -> None:
         """Note that a node did something; maybe harm follows."""
         awake = self._awake.get(moment)
         world = self._nemesis.world
+        if moment == "led" and self._sequel is not None and not self.is_stopped:
+            sequel, first, until = self._sequel
+            if node != first and world.now < until:
+                self._sequel = None
+                for item in sequel(self._scene(node), self._dice):
+                    self._plan(world.now + item.at, item.fault)
+                return
         if awake is None or self.is_stopped or world.now < self._ready_at:
             return
         for aim, share in awake:
             # A moment that comes hundreds of times a second needs far fewer uses.
             if not self._dice.chance(share * _RARITY.get(moment, 1.0)):
                 continue
-            plan = aim.plan(Scene(node, self._nodes, self._leader(), self._nemesis.atlas.drift_ppb_max), self._dice)
+            plan = aim.plan(self._scene(node), self._dice)
             if plan:
                 self._nemesis.counts[f"aim: {aim.name}"] += 1
                 self._ready_at = world.now + plan[-1].at + 100 * MILLISECOND
                 for item in plan:
                     self._plan(world.now + item.at, item.fault)
+                if aim.sequel is not None:
+                    self._sequel = (aim.sequel, node, world.now + plan[-1].at)
                 return
+
+    def _scene(self, node: NodeId) -> Scene:
+        return Scene(node, self._nodes, self._leader(), self._nemesis.atlas.drift_ppb_max)
 
     def _plan(self, at: int, fault: Fault) -> None:
         def strike() -> None:

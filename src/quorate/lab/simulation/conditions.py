@@ -128,6 +128,7 @@ def draw_conditions(choices: Choices, aims: tuple[str, ...], fixed: dict[str, An
 _PARTS = {
     "aims",
     "node_count",
+    "lose_share",
     "repeat_share",
     "reorder_share",
     "latency_ms",
@@ -150,12 +151,12 @@ def _fixed_disk(disk: DiskPolicy, fixed: dict[str, Any]) -> DiskPolicy:
 
 
 def _fixed_link(link: LinkPolicy, fixed: dict[str, Any]) -> LinkPolicy:
-    """Return a link with some of its behaviour given: repeat_share, reorder_share, latency_ms."""
+    """Return a link with some of its behaviour given: lose_share, repeat_share, reorder_share, latency_ms."""
     latency = Duration(fixed["latency_ms"] * MILLISECOND) if "latency_ms" in fixed else link.latency
     return LinkPolicy(
         latency=latency,
         jitter=latency if "latency_ms" in fixed else link.jitter,
-        lose=link.lose,
+        lose=fixed.get("lose_share", link.lose),
         repeat=fixed.get("repeat_share", link.repeat),
         reorder=fixed.get("reorder_share", link.reorder),
         reorder_delay=link.reorder_delay,

@@ -19,6 +19,7 @@ from quorate.kernel import (
     Output,
     Persist,
     Record,
+    Send,
     marks,
     seconds,
 )
@@ -34,6 +35,7 @@ from quorate.lab.simulation.run import CHECK_BUDGET, KEY_COUNT, OPERATIONS_PER_K
 from quorate.lab.simulation.watch import traced
 from quorate.lab.workload import Intent, Workload
 from quorate.protocols.raft import (
+    CONFIGURATION,
     MESSAGES,
     Append,
     ClusterHistory,
@@ -52,6 +54,7 @@ from quorate.protocols.raft import (
     SendSnapshot,
     SnapshotReceived,
     SnapshotSent,
+    TimeoutNow,
     TransferLeadership,
     check_cluster,
 )
@@ -193,9 +196,16 @@ class CoreRun:
                     is_leader = isinstance(machine.role, Leader)
                     for record in effect.records:
                         if isinstance(record, Append):
+                            if is_leader and record.entries[-1].kind == CONFIGURATION:
+                                happened("changed members", node)
                             happened("proposed" if is_leader else "took entries", node)
-                        elif isinstance(record, HardState) and record.voted_for is not None:
-                            happened("voted", node)
+                        elif isinstance(record, HardState):
+                            if record.voted_for is not None:
+                                happened("voted", node)
+                            if machine.voted_for not in {None, node}:
+                                happened("granted", node)
+                elif type(effect) is Send and type(effect.message) is TimeoutNow:
+                    happened("handed over", node)
             return effects
 
         return step
@@ -227,6 +237,9 @@ class CoreRun:
                 host.call(SnapshotSent(output.to, ok=is_here))
 
         self.world.at(self.world.now + delay, arrive)
+        if dice.chance(0.2):
+            # Sent again, because the sender did not hear of its end.
+            self.world.at(self.world.now + delay + dice.between(1, 400) * MILLISECOND, arrive)
 
     def _checkpoints(self) -> None:
         for node, around in self.nodes.items():

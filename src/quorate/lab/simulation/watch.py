@@ -120,6 +120,8 @@ class Watcher:
                     match record:
                         case HardState(_, voted_for) if voted_for is not None:
                             watcher.moment("voted", self.node.env.node)
+                            if voted_for != self.node.env.node:
+                                watcher.moment("granted", self.node.env.node)
                         case Append():
                             watcher.moment("proposed" if is_leader else "took entries", self.node.env.node)
                         case SnapshotMarker():
