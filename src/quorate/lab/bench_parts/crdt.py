@@ -34,10 +34,8 @@ def trace(*, insert_count: int = INSERT_COUNT, delete_count: int = DELETE_COUNT,
     inserts = deletes = length = cursor = 0
     while inserts < insert_count or deletes < delete_count:
         # Jumps: most stay near, some go anywhere.
-        if rng.random() < 0.7:
-            cursor = min(length, max(0, cursor + int(rng.gauss(0, 200))))
-        else:
-            cursor = rng.randint(0, length)
+        near = min(length, max(0, cursor + int(rng.gauss(0, 200))))
+        cursor = near if rng.random() < 0.7 else rng.randint(0, length)
         is_typing = inserts < insert_count and (length == 0 or rng.random() < 0.62 or deletes >= delete_count)
         size = 1 + int(rng.expovariate(1 / (18 if is_typing else 12)))
         if is_typing:
