@@ -58,6 +58,26 @@ def test_every_name_that_a_page_quotes_is_in_the_code(page: Path) -> None:
     assert missing == []
 
 
+@cache
+def bodies_of_classes() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name] = found.get(node.name, "") + (ast.get_source_segment(text, node) or "")
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_method_that_a_page_quotes_is_one_of_its_class(page: Path) -> None:
+    """`Class.method`: the class is in the source, and so is the word in it."""
+    pairs = [match.groups() for word in quoted(page) if (match := re.match(r"([A-Z]\w*[a-z]\w*)\.(\w+)", word))]
+    bodies = bodies_of_classes()
+    missing = [f"{kind}.{name}" for kind, name in pairs if not re.search(rf"\b{name}\b", bodies.get(kind, ""))]
+    assert missing == []
+
+
 @pytest.mark.parametrize("world", ["sim", "runtime"])
 def test_a_world_does_not_know_what_it_runs(world: str) -> None:
     """Both worlds import the kernel, the interfaces and themselves: any program on an Env can run in them."""
