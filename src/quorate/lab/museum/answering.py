@@ -44,13 +44,13 @@ When it falls before a majority holds the entry, the write was never there.""",
 class AnswersBeforeCommit(Group):
     """Answers plain writes when they are proposed."""
 
-    def _placed(self, token: int, index: int, *rest: Any) -> None:
+    def _on_proposed(self, token: int, term: int) -> None:
         waiting = self._waiting.get(token)
         if waiting is not None and all(command.args[0] == b"SET" for command in waiting.commands):
             self._pop_waiting(token)
             self._answer(waiting.callers, [OK] * len(waiting.callers))
             return
-        super()._placed(token, index, *rest)
+        super()._on_proposed(token, term)
 
 
 @exhibit(
@@ -91,5 +91,7 @@ class LostMeansNothingHappened(Group):
     def _on_role_changed(self, role: str, term: int, leader: NodeId | None) -> None:
         if term != self.term:
             for token in list(self._waiting):
-                self._lost(token)
+                waiting = self._pop_waiting(token)
+                if waiting is not None:
+                    self._fail(waiting.callers, "NOTLEADER", "the leader changed; it did not happen")
         super()._on_role_changed(role, term, leader)

@@ -8,6 +8,7 @@ from quorate.protocols.raft import (
     AppendResult,
     Entry,
     Leader,
+    Probe,
     Progress,
     Raft,
     SnapshotReceived,
@@ -176,6 +177,8 @@ class NextIndexNeverBacksUp(Raft):
 
     def _note_refusal(self, role: Leader, progress: Progress, message: AppendResult) -> None:
         progress.become_probe(progress.next_index)
+        # At the next heartbeat, not at once.
+        progress.phase = Probe(is_waiting=True)
 
 
 @exhibit(
