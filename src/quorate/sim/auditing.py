@@ -51,20 +51,23 @@ def compare(one: Path, other: Path, *, is_same_hash_seed: bool) -> Divergence | 
     return None
 
 
-def audit(commands: Sequence[str], *, seed: int) -> int:
+def audit(command: Sequence[str], *, seed: int) -> int:
     """Run a command in fresh processes under several hash seeds; return how many steps all had in common.
 
     Args:
-        commands: runs the test once and writes a `StepLog` to the file that `QUORATE_STEP_LOG` names.
+        command: runs the test once and writes a `StepLog` to the file that `QUORATE_STEP_LOG` names.
         seed: for the report.
 
     Raises:
         Diverged: two runs differed; the sentence names the first callback and the likely reason.
     """
     with tempfile.TemporaryDirectory(prefix="quorate-audit-") as directory:
-        logs = [
-            _run(commands, Path(directory) / f"{place}.log", hash_seed) for place, hash_seed in enumerate(HASH_SEEDS)
-        ]
+        logs = [Path(directory) / f"{place}.log" for place in range(len(HASH_SEEDS))]
+        begun = [_begin(command, log, hash_seed) for log, hash_seed in zip(logs, HASH_SEEDS, strict=True)]
+        for process, log in zip(begun, logs, strict=True):
+            output, _ = process.communicate(timeout=PROCESS_TIMEOUT_S)
+            if not log.exists():
+                raise Diverged(f"the audit's process wrote no log: {' '.join(command)}\n{output[-2_000:]}")
         for place in range(1, len(logs)):
             is_same = HASH_SEEDS[place] == HASH_SEEDS[0]
             found = compare(logs[0], logs[place], is_same_hash_seed=is_same)
@@ -74,19 +77,12 @@ def audit(commands: Sequence[str], *, seed: int) -> int:
             return sum(1 for _ in file)
 
 
-def _run(command: Sequence[str], log: Path, hash_seed: str) -> Path:
+def _begin(command: Sequence[str], log: Path, hash_seed: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "QUORATE_STEP_LOG": str(log)}
     environment.pop("PYTEST_CURRENT_TEST", None)
     for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
         del environment[name]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=PROCESS_TIMEOUT_S, check=False
-    )
-    if not log.exists():
-        raise Diverged(
-            f"the audit's process wrote no log: {' '.join(command)}\n{done.stdout[-2_000:]}{done.stderr[-2_000:]}"
-        )
-    return log
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def explain(found: Divergence, *, seed: int) -> str:
@@ -137,7 +133,7 @@ def _suspects(path: str, line: int, is_same_hash_seed: bool) -> Iterator[str]:  
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.lineno <= line <= (node.end_lineno or node.lineno)
+        and min([node.lineno, *(one.lineno for one in node.decorator_list)]) <= line <= (node.end_lineno or node.lineno)
     ]
     name = Path(path).name
     for node in ast.walk(max(functions, key=lambda node: node.lineno)) if functions else ():
