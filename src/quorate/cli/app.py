@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from quorate.cli import cluster, data, judging, laboratory, maelstrom, simulation
+from quorate.cli import cluster, compare, data, judging, laboratory, maelstrom, simulation
 from quorate.kernel.errors import IndefiniteError, QuorateError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ judging.register(app)
 maelstrom.register(app)
 data.register(app)
 simulation.register(app)
+compare.register(app)
 
 
 def main() -> None:

@@ -121,6 +121,8 @@ class Heartbeats(Machine):
         self.rng = rng
         self.sequence = 0
         self.life = rng.randrange(1 << 48)
+        # When the first heartbeat was sent.
+        self._began_at: Instant | None = None
         # Messages that were repeated or overtaken, or came from a stranger.
         self.ignored_count = 0
         self.watches = {
@@ -146,10 +148,14 @@ class Heartbeats(Machine):
                 self.ignored_count += 1
 
     def _beat(self) -> None:
-        self.sequence += 1
+        if self._began_at is None:
+            self._began_at = self.now
+        period = self.config.period
+        # Numbered by the clock, so that after a pause the number still says when the next one is due (Chen's σ_i).
+        self.sequence = max(self.sequence, (self.now - self._began_at) // period) + 1
         for peer in self.config.beats_to:
             self._emit(Send(peer, Heartbeat(self.sequence, self.life)))
-        self._emit(SetTimer(BEAT, self.config.period))
+        self._emit(SetTimer(BEAT, Duration(self._began_at + self.sequence * period - self.now)))
 
     def _on_heartbeat(self, sender: NodeId, sequence: int, life: int) -> None:
         watches = self.watches.get(sender)
