@@ -158,7 +158,9 @@ class CausalBroadcast:
         """
         if operation.dot in self.delivered or operation.dot.actor not in self._known:
             return []
-        if len(self._waiting) >= self._max and operation.dot not in self._waiting:
+        # What can be delivered at once is always taken: it may be what the others wait for.
+        must_wait = not self.delivered.descends(operation.depends) and operation.dot not in self._waiting
+        if must_wait and len(self._waiting) >= self._max:
             raise errors.Overloaded(f"{self._max} operations wait for their causes")
         self._waiting[operation.dot] = operation
         ready: list[Operation] = []
