@@ -79,9 +79,9 @@ async def _run(routes: list[web.RouteDef]) -> None:
 async def pay_in(account: str, amount: int, *, after: float) -> None:
     """Deposit once, as a customer does."""
     await asyncio.sleep(after)
-    async with aiohttp.ClientSession() as session:
-        async with session.post(f"http://bank/deposit/{account}/{amount}") as response:
-            response.raise_for_status()
+    url = f"http://bank/deposit/{account}/{amount}"
+    async with aiohttp.ClientSession() as session, session.post(url) as response:
+        response.raise_for_status()
 
 
 async def balance_of(account: str) -> int:
