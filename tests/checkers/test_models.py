@@ -160,3 +160,39 @@ def test_a_user_model_is_a_pure_function(ops):
     )
     assert check(ops((1, "raise", 3, None, 0, 1), (2, "look", None, 3, 2, 3)), growing).is_valid
     assert not check(ops((1, "raise", 3, None, 0, 1), (2, "look", None, 2, 2, 3)), growing).is_valid
+
+
+def write_or_read(place, f, value=None, result=None):
+    """Return an operation that has ended before the next one begins."""
+    return Operation(process=1, f=f, value=value, result=result, call=2 * place, done=2 * place + 1)
+
+
+def test_a_read_of_old_data_is_blamed_rather_than_a_condition():
+    """The lost write shows in both; people understand the read at once."""
+    rows = [
+        write_or_read(1, "write", 1, 1),
+        write_or_read(2, "write", 2, 2),
+        write_or_read(3, "cas", [1, 5], True),
+        write_or_read(4, "read", None, 1),
+    ]
+    finding = check(rows, "cas-register")
+    assert finding.verdict == "invalid"
+    assert finding.blame is not None
+    assert finding.blame.f == "read"
+    assert [o.f for o in finding.witness] == ["write", "write", "read"]
+    assert "could only be: 2" in finding.explanation
+
+
+def test_a_condition_is_blamed_where_reads_show_what_it_wrote():
+    rows = [write_or_read(1, "write", 1, 1), write_or_read(2, "write", 2, 2), write_or_read(3, "cas", [1, 5], True)]
+    finding = check([*rows, write_or_read(4, "read", None, 5)], "cas-register")
+    assert finding.blame is not None
+    assert finding.blame.f == "cas"
+
+
+def test_states_are_those_of_the_whole_history_not_of_its_witness():
+    """The witness needs two operations; the register held something else in truth, and that is what is said."""
+    rows = [write_or_read(place, "write", place, place) for place in range(1, 9)]
+    finding = check([*rows, write_or_read(9, "read", None, 3)], "register")
+    assert finding.states == ("8",)
+    assert "Just before that answer the register could only be: 8." in finding.explanation

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from quorate.check.finding import BUDGET_DEFAULT, Finding
-from quorate.check.history import History, Operation, show, thaw
+from quorate.check.history import NEVER, History, Operation, freeze, show, thaw
 from quorate.check.linear.layers import judge_append_register, judge_set
 from quorate.check.linear.problem import Outcome, Problem
 from quorate.check.linear.queues import judge_fifo_queue
@@ -25,6 +27,10 @@ _FAST: Final[Mapping[str, Callable[[Sequence[Operation], Hashable], list[Operati
     "fifo-queue": judge_fifo_queue,
 }
 _STATES_SHOWN_MAX = 5
+# A fast path's partition up to this size is searched again for the states before the answer to blame.
+_WHOLE_COUNT_MAX = 5_000
+# Blamed operations that are freed, one after another, in search of a read.
+_FREED_MAX = 3
 
 
 def check(
@@ -134,17 +140,31 @@ def _invalid(
 ) -> Finding:
     """Shrink what failed and say it in words."""
     # Fast paths hand over a few operations, and engines were just here: finding the place again is about as dear.
-    first, _, again = _blamed(model, witness, step_count_max=4 * spent + 100_000)
+    step_count_max = 4 * spent + 100_000
+    first, known, again = _blamed(model, witness, step_count_max=step_count_max)
     spent += again
-    blame, small, states = first, witness, tuple[str, ...]()
+    blame, small, states, is_alone = first, witness, tuple[str, ...](), False
+    if first is not None and first.f not in model.readonly:
+        shown, seen, freed = _as_read(model, witness, first, step_count_max)
+        if shown is not None:
+            first, known, witness = shown, seen, freed
     if first is not None:
         small = shrink(model, witness, first)
-        last, states, _ = _blamed(model, small, step_count_max=100_000)
+        last, alone, _ = _blamed(model, small, step_count_max=100_000)
         blame = last or first
+        # What the witness alone allows is less than what the whole history does: its other operations may have taken
+        # effect too. So that is said only where the whole was searched up to this very answer.
+        if len(witness) < len(group) <= _WHOLE_COUNT_MAX:
+            whole, known, again = _blamed(model, group, step_count_max=step_count_max)
+            is_alone = whole is not blame
+            spent += again
+        else:
+            is_alone = len(witness) < len(group) or blame is not first
+        states = alone if is_alone else known
     return Finding(
         verdict="invalid",
         model=model.name,
-        explanation=_explain(model, key, blame, states, len(small)),
+        explanation=_explain(model, key, blame, states, len(small), is_alone=is_alone and len(small) < len(group)),
         key=thaw(key),
         witness=tuple(small),
         blame=blame,
@@ -166,7 +186,32 @@ def _blamed(
     return problem.operations[outcome.blame], problem.describe(outcome.states), spent
 
 
-def _explain(model: Model, key: Hashable, blame: Operation | None, states: tuple[str, ...], count: int) -> str:
+def _as_read(
+    model: Model, operations: Sequence[Operation], blame: Operation, step_count_max: int
+) -> tuple[Operation | None, tuple[str, ...], Sequence[Operation]]:
+    """Return a read of old data that nothing explains even if the blamed operation is freed, and what goes with it.
+
+    That says more to people than a condition that held when it should not have. Data is old if an operation that had
+    answered before the blamed one was called wrote or read it. Besides the read: the states before its answer, and the
+    operations with those that were freed.
+    """
+    first = blame
+    for _ in range(_FREED_MAX):
+        operations = [msgspec.structs.replace(o, done=NEVER) if o is blame else o for o in operations]
+        again, states, _ = _blamed(model, operations, step_count_max=step_count_max)
+        if again is None:
+            break
+        if again.f in model.readonly:
+            answer = freeze(again.result)
+            is_old = any(o.done < first.call and answer in {freeze(o.value), freeze(o.result)} for o in operations)
+            return (again, states, operations) if is_old else (None, (), ())
+        blame = again
+    return None, (), ()
+
+
+def _explain(
+    model: Model, key: Hashable, blame: Operation | None, states: tuple[str, ...], count: int, *, is_alone: bool
+) -> str:
     place = "" if key is None else f" of key {show(key)}"
     if blame is None:
         return f"no order of the {count} operations{place} explains their answers as a {model.name}."
@@ -180,5 +225,6 @@ def _explain(model: Model, key: Hashable, blame: Operation | None, states: tuple
     if states:
         shown = " or ".join(states[:_STATES_SHOWN_MAX])
         more = f" or {len(states) - _STATES_SHOWN_MAX} others" if len(states) > _STATES_SHOWN_MAX else ""
-        sentences.append(f"Just before that answer the {model.name} could only be: {shown}{more}.")
+        when = "By these operations alone" if is_alone else "Just before that answer"
+        sentences.append(f"{when} the {model.name} could only be: {shown}{more}.")
     return " ".join(sentences)
