@@ -31,6 +31,7 @@ from quorate.protocols.swim.messages import (
 )
 from quorate.protocols.swim.outputs import Departed, Joined, MemberChanged, Refused, SwimOutput
 from quorate.protocols.swim.rumours import Rumours
+from quorate.protocols.swim.sealing import SEAL_BYTES, Keyring, SealedCodec
 from quorate.protocols.swim.suspicion import (
     confirmations_wanted,
     retransmit_limit,
@@ -47,6 +48,7 @@ __all__ = [
     "MESSAGES",
     "METADATA_BYTES_MAX",
     "PROFILES",
+    "SEAL_BYTES",
     "STATUS_NAMES",
     "SUSPECT",
     "TRANSITIONS",
@@ -56,6 +58,7 @@ __all__ = [
     "InvariantBroken",
     "Join",
     "Joined",
+    "Keyring",
     "Known",
     "Leave",
     "Member",
@@ -68,6 +71,7 @@ __all__ = [
     "ProbeOrder",
     "Refused",
     "Rumours",
+    "SealedCodec",
     "Swim",
     "SwimCall",
     "SwimConfig",
