@@ -39,7 +39,7 @@ When it falls before a majority holds the entry, the write was never there.""",
     caught_by=("not linearizable",),
     level="loop",
     conditions=TROUBLE,
-    seeds_max=20,
+    seeds_max=40,
 )
 class AnswersBeforeCommit(Group):
     """Answers plain writes when they are proposed."""

@@ -27,7 +27,7 @@ After a restart the entries in between are applied once more.""",
     caught_by=("divergence", "not linearizable"),
     level="loop",
     conditions=RESTARTS | {"trailing_entry_count": 20},
-    seeds_max=15,
+    seeds_max=100,
 )
 class DoubleApplyAfterRestart(KeyValueStore):
     """Forgets its last two entries, but not what they did."""
@@ -72,7 +72,7 @@ Each replica removes another member.""",
     caught_by=("divergence",),
     level="loop",
     conditions={"has_chores": True},
-    seeds_max=15,
+    seeds_max=60,
 )
 class ChanceInApply(KeyValueStore):
     """Draws from its own dice."""

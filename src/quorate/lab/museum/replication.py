@@ -59,7 +59,7 @@ With one follower that is a majority; the leader loses power, and only one node 
     caught_by=("invariant", "not linearizable"),
     level="core",
     conditions=LEADER_FALLS | {"node_count": 3},
-    seeds_max=60,
+    seeds_max=150,
 )
 class LeaderCountsItselfEarly(Raft):
     """Takes what it has begun to write for written."""
@@ -82,7 +82,7 @@ It loses power, and an entry that clients were told of is on no majority any mor
         "lease_reads": False,
         "aims": {"cut a follower, then isolate the leader": 0.9},
     },
-    seeds_max=40,
+    seeds_max=100,
 )
 class FollowerAcksBeforeSync(Raft):
     """Acknowledges at once."""
