@@ -60,7 +60,7 @@ def play(text: Text, edits: list[Edit]) -> list[SequenceDelta[str]]:
 
 
 def run(*, insert_count: int = INSERT_COUNT, delete_count: int = DELETE_COUNT) -> list[BenchRow]:
-    """Return the measurements; about half a minute at full size, mostly the rival's. Raises when results differ."""
+    """Return the measurements; minutes at full size, nearly all the rival's. Raises when results differ."""
     edits = trace(insert_count=insert_count, delete_count=delete_count)
     text = Text(actor=1)
     ours, deltas = _time(lambda: play(text, edits))
