@@ -11,7 +11,6 @@ it was offered to one leader in one term, behind the batches before it. So answe
 which is how a caller tells them apart.
 """
 
-import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -51,8 +50,12 @@ from quorate.replication.frames import Kind
 from quorate.replication.host import Host
 from quorate.replication.links import Links
 from quorate.replication.requests import (
+    FORWARD,
+    FORWARD_RESULT,
+    STAMP,
     Caller,
     Counters,
+    Gathering,
     GroupConfig,
     Lane,
     ReadBatch,
@@ -62,13 +65,6 @@ from quorate.replication.requests import (
     Waiting,
 )
 from quorate.replication.turn import Turn
-
-# time in ms stamped by the leader · origin (one boot of one node) · that origin's token
-STAMP: Final = struct.Struct(">QQQ")
-# group · term of the leader it is meant for · origin · token, before a forwarded batch
-FORWARD: Final = struct.Struct(">IQQQ")
-# group · token · why it was not proposed
-FORWARD_RESULT: Final = struct.Struct(">IQQ")
 
 _NOT_NOW: Final = 0
 _DISK_FULL: Final = 1
@@ -123,6 +119,7 @@ class Group:
         # Grows with every change of leader; batches of older epochs no longer count as in flight.
         self._epoch = 0
         self._inflight_count = 0
+        self._gathering = Gathering(turn_max=self.config.gather_turn_max)
         # Proposals made here for another node: own token → (that node, its token).
         self._for_others: dict[int, tuple[NodeId, int]] = {}
         self._reads: list[Any] = []
@@ -251,7 +248,10 @@ class Group:
         if self._entries:
             self._apply()
         if self._commands and self._inflight_count < self.config.inflight_batch_max and not self._is_held:
-            self._propose()
+            if self._gathering.waits(len(self._commands)):
+                self._turn.ask()
+            else:
+                self._propose()
         if self._reads:
             batch = ReadBatch(
                 self._reads, self._read_callers, Instant(self.env.clock.now() + self.config.request_timeout)
@@ -279,6 +279,7 @@ class Group:
             count = max(1, count * self.config.batch_bytes_max // len(payload))
             payload = self._vocabulary.encode(commands[:count])
         self._commands, self._callers = commands[count:], callers[count:]
+        self._gathering.took(count)
         deadline = self._oldest_deadline
         assert deadline is not None, "what waits has a deadline"
         if self._commands:

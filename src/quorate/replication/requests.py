@@ -1,10 +1,18 @@
 """What a group is told and remembers: its callers, its bounds, and the requests that wait in it."""
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from quorate.kernel import Duration, Instant, LogIndex, milliseconds, seconds
+
+# time in ms stamped by the leader · origin (one boot of one node) · that origin's token
+STAMP: Final = struct.Struct(">QQQ")
+# group · term of the leader it is meant for · origin · token, before a forwarded batch
+FORWARD: Final = struct.Struct(">IQQQ")
+# group · token · why it was not proposed
+FORWARD_RESULT: Final = struct.Struct(">IQQ")
 
 
 class Caller(Protocol):
@@ -45,7 +53,9 @@ class GroupConfig:
     # A batch above this is split; smaller than the append limit, so that an entry fits a message.
     batch_bytes_max: int = 1 << 20
     # Batches proposed and not applied; while so many are out, commands gather into a larger next batch.
-    inflight_batch_max: int = 4
+    inflight_batch_max: int = 2
+    # Turns of the loop that a batch may wait while every one of them brings more requests (a turn is some 20 µs).
+    gather_turn_max: int = 32
     # How often deadlines, due keys and unanswered reads are looked at.
     tick_interval: Duration = milliseconds(50)
     # A read barrier without an answer is asked again after this.
@@ -178,3 +188,35 @@ class Counters:
     timed_out_count: int = 0
     overloaded_count: int = 0
     role_changes: list[tuple[int, str, int]] = field(default_factory=list)
+
+
+class Gathering:
+    """Decides whether a batch waits for more requests.
+
+    Clients that were answered together ask again together, a few in each turn of the loop; without this the first few
+    would go alone and the rest wait for them. A lone request, or a turn without a new one, is proposed at once.
+
+    Args:
+        turn_max: turns that a batch may wait.
+    """
+
+    def __init__(self, *, turn_max: int) -> None:
+        self._turn_max = turn_max
+        # Requests seen at the last turn, turns so far, and requests of the last batch.
+        self._seen_count = 0
+        self._turn_count = 0
+        self._last_batch_count = 0
+
+    def waits(self, count: int) -> bool:
+        """Return whether so many requests should wait for another turn. Complexity: O(1)."""
+        is_lone = count == 1 and self._last_batch_count <= 1
+        if is_lone or count <= self._seen_count or self._turn_count >= self._turn_max:
+            self._seen_count = self._turn_count = 0
+            return False
+        self._seen_count = count
+        self._turn_count += 1
+        return True
+
+    def took(self, count: int) -> None:
+        """Learn how many requests the batch took."""
+        self._last_batch_count = count

@@ -151,6 +151,7 @@ class Replica:
                 request_timeout=config.request_timeout,
                 pending_count_max=config.limits.pending_count_max,
                 inflight_batch_max=config.limits.inflight_batch_max,
+                gather_turn_max=config.limits.gather_turn_max,
             ),
         )
         self.group.on_send_snapshot = self._send_snapshot

@@ -8,7 +8,7 @@ from quorate.kernel import NodeId
 from quorate.kernel.errors import Corrupt
 from quorate.protocols.raft import EMPTY, Propose, Read, ReadFailed, ReadReady, Refused
 from quorate.replication import Kind
-from quorate.replication.group import FORWARD, FORWARD_RESULT
+from quorate.replication.requests import FORWARD, FORWARD_RESULT
 from quorate.store import OK, Command
 
 
