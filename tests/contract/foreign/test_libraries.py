@@ -4,6 +4,11 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import grpclib.client
+import grpclib.const
+import grpclib.encoding.base
+import grpclib.exceptions
+import grpclib.server
 import pytest
 import redis.asyncio
 import redis.exceptions
@@ -189,3 +194,56 @@ def test_websockets_keep_alive_and_notice_a_power_cut(stage: Any) -> None:
         return first, second, "open"
 
     assert stage.call("a", client) == ("etarouq", "llits", "closed")
+
+
+class Plain(grpclib.encoding.base.CodecBase):
+    """Messages are bytes already."""
+
+    __content_subtype__ = "bytes"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message)
+
+    def decode(self, data: bytes, message_type: Any) -> bytes:
+        return data
+
+
+class Calls:
+    """A unary and a streaming method."""
+
+    async def upper(self, stream: Any) -> None:
+        await stream.send_message((await stream.recv_message()).upper())
+
+    async def count(self, stream: Any) -> None:
+        for number in range(int(await stream.recv_message())):
+            await asyncio.sleep(1)
+            await stream.send_message(str(number).encode())
+
+    def __mapping__(self) -> Any:
+        kinds = grpclib.const.Cardinality
+        return {
+            "/calls/upper": grpclib.const.Handler(self.upper, kinds.UNARY_UNARY, bytes, bytes),
+            "/calls/count": grpclib.const.Handler(self.count, kinds.UNARY_STREAM, bytes, bytes),
+        }
+
+
+def test_grpclib_calls_streams_and_deadlines(stage: Any) -> None:
+    """One reply, many replies, and a deadline that passes in virtual time."""
+
+    async def serve() -> None:
+        server = grpclib.server.Server([Calls()], codec=Plain())
+        await server.start("0.0.0.0", 50051)
+        await server.wait_closed()
+
+    stage.serve("rpc", serve)
+
+    async def client() -> Any:
+        async with grpclib.client.Channel("rpc", 50051, codec=Plain()) as channel:
+            upper = grpclib.client.UnaryUnaryMethod(channel, "/calls/upper", bytes, bytes)
+            count = grpclib.client.UnaryStreamMethod(channel, "/calls/count", bytes, bytes)
+            replies = [await upper(b"quorum"), b"".join(await count(b"5"))]
+            with pytest.raises((grpclib.exceptions.GRPCError, TimeoutError)):
+                await count(b"100", timeout=10)
+            return replies
+
+    assert stage.call("a", client) == [b"QUORUM", b"01234"]
