@@ -16,6 +16,7 @@ from quorate.kernel import (
     CancelTimer,
     Deliver,
     Duration,
+    Event,
     Instant,
     Machine,
     Message,
@@ -32,7 +33,6 @@ from quorate.kernel import (
     milliseconds,
 )
 from quorate.kernel.errors import ConfigError
-from quorate.kernel.events import Event
 from quorate.protocols.election.tokens import Token
 from quorate.protocols.quorums import MajorityQuorum
 
