@@ -188,6 +188,7 @@ def test_files_below_the_mount_are_the_hosts() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_synced", [True, False])
 def test_a_power_cut_takes_what_was_not_synced(is_synced: bool) -> None:
     """With fsync of file and directory everything is there in every run; without, sometimes not."""

@@ -82,6 +82,7 @@ async def survive(world: World) -> None:
     assert world.host("server").boot_count == 1
 
 
+@pytest.mark.slow
 def test_of_many_faults_the_one_to_blame_is_left() -> None:
     """And the report names it."""
     setup = Setup(faults=Mix(), hosts=("server", "other"))
