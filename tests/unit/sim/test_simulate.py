@@ -194,3 +194,15 @@ def test_a_comparison_names_the_step_and_the_reason(tmp_path: Path) -> None:
     assert "program.py:2 makes a set" in text
     assert "only the hash seed differed" in text
     assert compare(one, one, is_same_hash_seed=True) is None
+
+
+def test_the_fixture_gives_a_patched_world(world: World) -> None:
+    """A plain test may drive a world by itself."""
+
+    async def lab() -> float:
+        import time
+
+        await asyncio.sleep(5)
+        return time.time() - float(int(time.time() // 86_400) * 86_400)
+
+    assert world.run(lab()) == 5.0
