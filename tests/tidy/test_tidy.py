@@ -100,6 +100,8 @@ def test_packages_are_imported_by_their_front_door() -> None:
     found = []
     for path in source_files():
         own = path.relative_to(SOURCE).parts[0]
+        if path.relative_to(SOURCE).parts[:2] == ("lab", "museum"):
+            continue  # it plants bugs in what nobody else may touch
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("quorate."):
                 parts = node.module.split(".")[1:]
@@ -220,7 +222,7 @@ def test_no_commit_carries_this_machine() -> None:
         for path in sorted(ROOT.rglob(pattern_name))
         if not {".venv", ".git", "out", "trial", "data", "node_modules"} & set(path.relative_to(ROOT).parts)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if pattern.search(line) and path != Path(__file__)
+        if pattern.search(line) and path.name not in {Path(__file__).name, "test_pages.py"}  # they name what they forbid
     ]
 
     assert not found, "\n".join(found)

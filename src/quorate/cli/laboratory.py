@@ -91,14 +91,15 @@ def bench_check(
 
 
 def bench_parts(
-    parts: Annotated[list[str] | None, typer.Argument(help="clocks, sketches, placement; none: all.")] = None,
+    parts: Annotated[list[str] | None, typer.Argument(help="clocks, crdt, sketches, placement; none: all.")] = None,
 ) -> None:
-    """Measure clocks, sketches and placements, each beside its rivals where they are installed."""
+    """Measure clocks, replicated types, sketches and placements, each beside its rivals where they are installed."""
     from quorate.kernel.errors import UsageError
-    from quorate.lab.bench_parts import BenchRow, clocks, placement, sketches, to_text
+    from quorate.lab.bench_parts import BenchRow, clocks, crdt, placement, sketches, to_text
 
     known: dict[str, Callable[[], list[BenchRow]]] = {
         "clocks": clocks.run,
+        "crdt": crdt.run,
         "sketches": sketches.run,
         "placement": placement.run,
     }

@@ -77,8 +77,7 @@ def sim(
 
 def _campaign(options: "CampaignOptions", *, shrunk: int) -> int:
     from quorate.lab.museum import bug_named
-    from quorate.lab.simulation import run_campaign
-    from quorate.lab.simulation.display import CampaignDisplay, print_result
+    from quorate.lab.simulation import CampaignDisplay, print_result, run_campaign
 
     if options.bug is not None:
         bug_named(options.bug)
@@ -93,8 +92,7 @@ def _replay(options: "SimOptions", *, trace: bool, schedule: Path | None, save: 
     import msgspec
 
     from quorate.kernel import SECOND
-    from quorate.lab.simulation import run_one, schedule_lines
-    from quorate.lab.simulation.display import print_failure
+    from quorate.lab.simulation import print_failure, run_one, schedule_lines
     from quorate.sim import FaultSchedule
 
     console = Console()

@@ -5,7 +5,19 @@ from typing import Final, cast
 
 import msgspec
 
-from quorate.check import BUDGET_DEFAULT, MODELS, BadHistory, Finding, History, check, freeze, txn, weak, workloads
+from quorate.check import (
+    BUDGET_DEFAULT,
+    MODELS,
+    BadHistory,
+    Finding,
+    History,
+    Verdict,
+    check,
+    freeze,
+    txn,
+    weak,
+    workloads,
+)
 from quorate.kernel import errors
 
 _EXACT: Final = ("serializable", "strict-serializable")
@@ -125,7 +137,7 @@ def check_echo(history: History) -> Finding:
                 verdict="invalid", model="echo", explanation=sentence, witness=(echo,), blame=echo,
                 operation_count=count,
             )  # fmt: skip
-    verdict = "valid" if echoes else "unknown"
+    verdict: Verdict = "valid" if echoes else "unknown"
     words = f"{len(echoes)} answers repeat what was asked" if echoes else "nothing was answered"
     return Finding(verdict=verdict, model="echo", explanation=words, operation_count=count)
 
