@@ -263,7 +263,8 @@ def test_nodes_and_clients_know_each_other_by_certificate(
 
 
 def test_the_doctor_tells_sound_torn_and_damaged(make_cluster: Any, quorate_command: Command) -> None:
-    cluster = make_cluster(1)
+    # Without reserved space, so that the end of the file is the end of the log.
+    cluster = make_cluster(1, extra="[storage]\nreserve_bytes = 0")
     cluster.start()
     node = cluster.nodes[1]
 

@@ -68,7 +68,6 @@ from quorate.replication.turn import Turn
 
 _NOT_NOW: Final = 0
 _DISK_FULL: Final = 1
-
 _APPLY_BUDGET: Final = milliseconds(5)
 """After so long the loop gets its turn before more entries are applied (a node that catches up still answers)."""
 
@@ -93,13 +92,11 @@ class Group:
         self.state = state
         self.counters = Counters()
         self.role = "follower"
-        self.term = 0
         self.leader: NodeId | None = None
-        self.commit_index = 0
-        self.applied_term = 0
+        self.term = self.commit_index = self.applied_term = 0
         # In force at the applied index.
         self.configuration = Configuration(())
-        self.is_ticking = False
+        self.is_ticking = self._is_stopped = False
         # Set while the disk has no space: writes are refused with this sentence, reads go on.
         self.write_refusal: tuple[str, str] | None = None
         # Called for what concerns the node: snapshots wanted, configuration changed.
@@ -111,15 +108,15 @@ class Group:
         self._vocabulary = vocabulary
         self._host: Host | None = None
         self._origin = env.rng.getrandbits(63)
-        self._token = 0
+        self._token = self._pending_count = 0
         self._commands: list[Any] = []
         self._callers: list[Caller] = []
         self._oldest_deadline: Instant | None = None
         self._waiting: dict[int, Waiting] = {}
         # Grows with every change of leader; batches of older epochs no longer count as in flight.
-        self._epoch = 0
-        self._inflight_count = 0
+        self._epoch = self._inflight_count = 0
         self._gathering = Gathering(turn_max=self.config.gather_turn_max)
+        self._read_gathering = Gathering(turn_max=self.config.gather_turn_max)
         # Proposals made here for another node: own token → (that node, its token).
         self._for_others: dict[int, tuple[NodeId, int]] = {}
         self._reads: list[Any] = []
@@ -128,16 +125,13 @@ class Group:
         self._read_by_token: dict[int, ReadBatch] = {}
         self._entries: deque[Entry] = deque()
         self._dirty: dict[Caller, None] = {}
-        self._pending_count = 0
         self._ticker = Ticker(self._ticked, lambda: self.serve_reads(is_ticked=True))
-        self._is_stopped = False
         # After a refusal nothing is proposed until the next tick or change of role: asking at once would spin.
         self._is_held = False
         # True while the state is being replaced: nothing is applied nor read.
         self._is_paused = False
-        self._paused_index = 0
-        # Batches in `_waiting` that are known to have failed and wait for those before them.
-        self._failed_count = 0
+        # Where it was then; and batches in `_waiting` that are known to have failed and wait for those before them.
+        self._paused_index = self._failed_count = 0
         self._write_lane = Lane(self._pending_writers)
         self._read_lane = Lane(self._pending_readers)
         # Called when the state at rest cannot be read: the node must stop.
@@ -253,12 +247,18 @@ class Group:
             else:
                 self._propose()
         if self._reads:
-            batch = ReadBatch(
-                self._reads, self._read_callers, Instant(self.env.clock.now() + self.config.request_timeout)
-            )
-            self._reads, self._read_callers = [], []
-            self._read_batches.append(batch)
-            self._ask(batch)
+            if self._read_gathering.waits(len(self._reads)):
+                self._turn.ask()
+            else:
+                self._begin_reads()
+
+    def _begin_reads(self) -> None:
+        self._read_gathering.took(len(self._reads))
+        deadline = Instant(self.env.clock.now() + self.config.request_timeout)
+        batch = ReadBatch(self._reads, self._read_callers, deadline)
+        self._reads, self._read_callers = [], []
+        self._read_batches.append(batch)
+        self._ask(batch)
 
     def flush_callers(self) -> None:
         """Let every caller with new replies write them. A stage of the turn."""

@@ -5,6 +5,7 @@ from quorate.sim.auditing import Diverged, audit
 from quorate.sim.choices import Choices, Stream
 from quorate.sim.core import CoreCluster, CoreHost
 from quorate.sim.disk import DiskPolicy, SimDisk
+from quorate.sim.env import make_env
 from quorate.sim.failures import Deadlock, Livelock, Overdue, ProgramFailed, Revoked, SimulationError, Unsimulated
 from quorate.sim.faults import (
     Clog,
@@ -94,6 +95,7 @@ __all__ = [
     "demand_progress",
     "diagram",
     "kind_of",
+    "make_env",
     "minimal",
     "run_trial",
     "serial_hashes",

@@ -35,8 +35,8 @@ from quorate.sim import (
     TCPPolicy,
     World,
     choose_quorum,
+    make_env,
 )
-from quorate.sim.env import make_env
 
 # A client gives up on one attempt after this.
 ATTEMPT_TIMEOUT_S = 0.8
