@@ -48,7 +48,7 @@ A restarted node begins with an old term and votes again in terms in which it ha
     caught_by=("invariant", "node stopped"),
     level="core",
     conditions=REVOLT,
-    seeds_max=40,
+    seeds_max=150,
 )
 class TermNotPersisted(Raft):
     """Writes neither term nor vote."""
