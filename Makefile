@@ -25,8 +25,8 @@ quick: $(STAMP)
 	@$(BIN)/python -m pytest -n auto -q -m "not slow"
 
 lint: $(STAMP)
-	@$(BIN)/ruff format --check src tests
-	@$(BIN)/ruff check src tests
+	@$(BIN)/ruff format --check src tests tools examples
+	@$(BIN)/ruff check src tests tools examples
 
 types: $(STAMP)
 	@$(BIN)/mypy
@@ -36,6 +36,10 @@ floors: $(STAMP)
 	@$(BIN)/lint-imports
 
 check: lint types floors test
+
+# Local clusters beside each other, in alternation; then: .venv/bin/quorate bench check, .venv/bin/quorate bench parts
+bench: $(STAMP)
+	@$(BIN)/quorate bench
 
 docs: $(STAMP)
 	@$(BIN)/python tools/build_docs.py
