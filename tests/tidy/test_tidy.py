@@ -222,7 +222,8 @@ def test_no_commit_carries_this_machine() -> None:
         for path in sorted(ROOT.rglob(pattern_name))
         if not {".venv", ".git", "out", "trial", "data", "node_modules"} & set(path.relative_to(ROOT).parts)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if pattern.search(line) and path.name not in {Path(__file__).name, "test_pages.py"}  # they name what they forbid
+        if pattern.search(line)
+        and path.name not in {Path(__file__).name, "test_pages.py"}  # they name what they forbid
     ]
 
     assert not found, "\n".join(found)
