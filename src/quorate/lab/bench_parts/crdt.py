@@ -1,4 +1,4 @@
-"""Text against pycrdt on a generated editing trace: local edits, merge, load, bytes.
+"""Text against pycrdt and Loro on a generated editing trace: local edits, merge, load, bytes.
 
 Run: python -c "from quorate.lab.bench_parts import crdt, to_text; print(to_text(crdt.run()))"
 
@@ -95,6 +95,18 @@ def run(*, insert_count: int = INSERT_COUNT, delete_count: int = DELETE_COUNT) -
     ]
     if rival is not None:
         rows[2] = rows[2]._replace(note=f"{rows[2].note}; {notes[5]}")
+    loro = _loro(edits, text.value)
+    if loro is not None:
+        local, loading, saving, rest_bytes = loro
+        rows += [
+            BenchRow(
+                "text edit locally", ours / count, "loro", local / count, f"loro {local / 1e9:.2f} s, one transaction"
+            ),
+            BenchRow("text load", load / count, "loro", loading / count, f"loro {loading / 1e6:.0f} ms"),
+            BenchRow(
+                "text save", save / count, "loro", saving / count, f"loro {rest_bytes:,} bytes at rest, compressed"
+            ),
+        ]
     return rows
 
 
@@ -147,6 +159,31 @@ def _rival(edits: list[Edit], expected: str) -> _Rival | None:
     assert str(received) == expected, "updates one by one give the same text"
     # pycrdt merges by applying the other's update: the same work as loading.
     return _Rival(local, load + save, arrive, load, save, sum(map(len, updates)), len(data))
+
+
+def _loro(edits: list[Edit], expected: str) -> tuple[float, float, float, int] | None:
+    """Return nanoseconds of local edits, loading and saving, and bytes at rest, of Loro; None when it is absent."""
+    try:
+        loro: Any = importlib.import_module("loro")
+    except ImportError:
+        return None
+    doc = loro.LoroDoc()
+    text = doc.get_text("text")
+
+    def type_all() -> None:
+        for where, letter in edits:
+            if letter:
+                text.insert(where, letter)
+            else:
+                text.delete(where, 1)
+        doc.commit()
+
+    local, _ = _time(type_all)
+    save, data = _time(lambda: doc.export(loro.ExportMode.Snapshot()))
+    copied = loro.LoroDoc()
+    load, _ = _time(lambda: (copied.import_(data), copied.get_text("text").to_string()))
+    assert text.to_string() == copied.get_text("text").to_string() == expected, "the rival has the same text"
+    return local, load, save, len(data)
 
 
 def _receive(text: Text, packed: list[bytes]) -> None:
