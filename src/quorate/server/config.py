@@ -83,6 +83,8 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segment_bytes_max: int = 64 << 20
     # Zeros written ahead of the log, so that most syncs change no file length. Greater: rarer, longer pauses for it.
     reserve_bytes: int = 2 << 20
+    # A larger block of the log is synced in the background. Greater: fewer hops between threads, longer stops.
+    inline_sync_bytes_max: int = 256 << 10
     # Writes are refused with DISKFULL when less than this is free; reads go on.
     free_bytes_min: int = 64 << 20
 

@@ -120,6 +120,7 @@ class Node:
             segment_bytes_max=storage.segment_bytes_max,
             free_bytes_min=storage.free_bytes_min,
             reserve_bytes=storage.reserve_bytes,
+            inline_bytes_max=storage.inline_sync_bytes_max,
         )
         self._wal.on_stable = self._on_stable
         self._wal.on_failed = self._on_failed

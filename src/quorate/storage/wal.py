@@ -112,6 +112,7 @@ class WriteAheadLog:
         segment_bytes_max: int,
         free_bytes_min: int,
         reserve_bytes: int,
+        inline_bytes_max: int,
     ) -> None:
         self.on_stable: Callable[[int], None] = lambda _ordinal: None
         self.on_full: Callable[[DiskFull], None] = lambda _cause: None
@@ -129,6 +130,7 @@ class WriteAheadLog:
         self._segment_bytes_max = segment_bytes_max
         self._free_bytes_min = free_bytes_min
         self._zeros = bytes(reserve_bytes)
+        self._inline_bytes_max = inline_bytes_max
         # Length of the last segment's file, reserved space included.
         self._reserved_offset = 0
         self._segments: list[Segment] = []
@@ -163,6 +165,7 @@ class WriteAheadLog:
         segment_bytes_max: int = 64 << 20,
         free_bytes_min: int = 64 << 20,
         reserve_bytes: int = 0,
+        inline_bytes_max: int = INLINE_BYTES_MAX,
     ) -> "WriteAheadLog":
         """Recover what is on the disk and be ready to append.
 
@@ -175,6 +178,8 @@ class WriteAheadLog:
             free_bytes_min: with less space than this, `is_short_of_space`.
             reserve_bytes: written as zeros ahead of the log whenever it reaches its file's end; 0: nothing. Greater:
                 rarer, and longer, syncs that change the length.
+            inline_bytes_max: a larger block is synced in the background. Greater: fewer hops between threads, longer
+                stops of the loop.
 
         Raises:
             Corrupt: something that had been acknowledged is damaged; the sentence names file and offset and what to do.
@@ -192,6 +197,7 @@ class WriteAheadLog:
             segment_bytes_max=segment_bytes_max,
             free_bytes_min=free_bytes_min,
             reserve_bytes=reserve_bytes,
+            inline_bytes_max=inline_bytes_max,
         )
         found = await self._read()
         self._segments = found.segments
@@ -307,7 +313,7 @@ class WriteAheadLog:
         if self._is_full and self._disk.free_bytes() < self._waiting_bytes + BLOCK_HEADER_BYTES:
             self._retry_later()
             return
-        is_light = self._waiting_bytes <= INLINE_BYTES_MAX and self._sync_s <= INLINE_SYNC_S_MAX
+        is_light = self._waiting_bytes <= self._inline_bytes_max and self._sync_s <= INLINE_SYNC_S_MAX
         try:
             self._roll_if_due()
             self._write_block()

@@ -66,7 +66,10 @@ class LoopRun:
                 checkpoint_entry_count=conditions.checkpoint_entry_count,
                 trailing_entry_count=conditions.trailing_entry_count,
                 segment_bytes_max=16 << 10,
-                reserve_bytes=4 << 10,
+                # Half of the runs write behind the file's end, where a torn write leaves a file of another length.
+                reserve_bytes=world.choices.stream("reserved space").below(2) << 12,
+                # Half of the runs sync in the background, where a power cut can come between a write and its sync.
+                inline_sync_bytes_max=world.choices.stream("inline sync").below(2) << 18,
                 free_bytes_min=0,
             ),
             group_count=conditions.group_count,
