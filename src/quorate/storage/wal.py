@@ -176,10 +176,8 @@ class WriteAheadLog:
             segment_bytes_max: a segment that has grown to this is followed by a new one. Greater: fewer files, and
                 more that must be kept for one old record.
             free_bytes_min: with less space than this, `is_short_of_space`.
-            reserve_bytes: written as zeros ahead of the log whenever it reaches its file's end; 0: nothing. Greater:
-                rarer, and longer, syncs that change the length.
-            inline_bytes_max: a larger block is synced in the background. Greater: fewer hops between threads, longer
-                stops of the loop.
+            reserve_bytes: zeros written ahead whenever the file's end is reached. Greater: rarer, longer pauses for it.
+            inline_bytes_max: a larger block is synced in the background. Greater: fewer hops, longer stops of the loop.
 
         Raises:
             Corrupt: something that had been acknowledged is damaged; the sentence names file and offset and what to do.
