@@ -211,7 +211,10 @@ class WriteAheadLog:
             self._settle(found.segments[-1])
         else:
             self._begin_segment(1)
-        cut = found.segments[-1].cut if found.segments else None
+        self._report(found.segments[-1].cut if found.segments else None)
+        return self
+
+    def _report(self, cut: Cut | None) -> None:
         self.recovery = Recovery(
             segment_count=len(self._segments),
             record_count=sum(segment.record_count for segment in self._segments),
@@ -227,7 +230,6 @@ class WriteAheadLog:
                 cut.offset,
                 cut.reason,
             )
-        return self
 
     async def _read(self) -> _Found:
         found = _Found()
