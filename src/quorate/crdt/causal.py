@@ -11,6 +11,7 @@ Complexity  n live dots: a change O(dots replaced + actors), merge and encode O(
 Deviations  One leaf for all stores: a dot with a few bytes (empty in sets). What a dot says never changes.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Self, TypeAlias
 
@@ -228,9 +229,9 @@ class Causal(CRDT["Causal"]):
         return found
 
     @classmethod
+    @abstractmethod
     def _check_tree(cls, tree: Tree | None) -> None:
         """Raise `BadPayload` when a tree has not the shape of this type."""
-        raise NotImplementedError
 
     @classmethod
     def _check_key(cls, _key: Key) -> None:

@@ -9,6 +9,7 @@ Complexity  As the frame in `causal`: changes O(dots replaced + actors), merge O
 Bounds      A remove-wins set keeps a mark for each removed element until `collect`.
 """
 
+from abc import abstractmethod
 from typing import Self
 
 from quorate.clocks import ACTOR_MAX, CausalContext, Dot, VersionVector
@@ -201,8 +202,9 @@ class _ElementSet(Causal):
         leaf = self._tree.get(element)
         return leaf if isinstance(leaf, Leaf) else None
 
+    @abstractmethod
     def __contains__(self, element: object) -> bool:
-        raise NotImplementedError
+        """Return whether an element is in. Complexity: O(1)."""
 
     def __len__(self) -> int:
         """Return how many elements are in. Complexity: O(elements)."""
