@@ -1,0 +1,102 @@
+"""Who holds which keys: nodes in data centres, one ring per data centre, and the order in which nodes are preferred.
+
+Theory. Every data centre has a hash ring of its own nodes and a number of copies of its own. The owners of a key are,
+in each data centre, the first different nodes clockwise, in other zones and racks first. Behind them on the same walk
+come the stand-ins of a sloppy quorum, in a fixed order that all nodes agree on without talking.
+
+Source      Dynamo (2007), sections 4.3 and 4.6; one ring per data centre: Cassandra's NetworkTopologyStrategy.
+Complexity  `owners` and `walk`: O(1) amortised, a dictionary look-up per run of the ring.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from quorate.kernel import NodeId, errors, hash_key
+from quorate.placement import Node, Ring
+
+REPLICA_COUNT_MAX: Final = 15
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Where one node stands."""
+
+    node: NodeId
+    # Data centres replicate to each other without waiting (the LOCAL_ levels); "" is the only one of most clusters.
+    datacenter: str = ""
+    # What fails together within a data centre: copies go to different zones first, then to different racks.
+    zone: str = ""
+    rack: str = ""
+    # Share of the data relative to other nodes.
+    weight: float = 1.0
+
+
+class Topology(msgspec.Struct, frozen=True, array_like=True):
+    """All nodes of a keyspace, and how many copies each data centre holds. A value; every change has a new version."""
+
+    # Grows by one with every change; 1 is the first.
+    version: int
+    # By node, ascending.
+    places: tuple[Place, ...]
+    # Data centre → copies of every key there.
+    replica_counts: dict[str, int]
+    virtual_nodes: int = 16
+
+    def nodes(self) -> tuple[NodeId, ...]:
+        """Return all nodes, ascending."""
+        return tuple(place.node for place in self.places)
+
+
+class Preferences:
+    """Answers, for one topology, who holds a key. Built once per topology.
+
+    Raises:
+        UsageError: a data centre has fewer nodes than copies, or no copies at all are asked for.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.datacenter_of: dict[NodeId, str] = {place.node: place.datacenter for place in topology.places}
+        self._rings: dict[str, Ring] = {}
+        self._walks: dict[tuple[str, tuple[int, ...]], tuple[NodeId, ...]] = {}
+        for name, count in sorted(topology.replica_counts.items()):
+            members = [place for place in topology.places if place.datacenter == name]
+            if not 1 <= count <= REPLICA_COUNT_MAX:
+                raise errors.UsageError(f"replicas: data centre {name!r} holds 1 to {REPLICA_COUNT_MAX} copies")
+            if count > len(members):
+                raise errors.UsageError(f"replicas: {count} copies need as many nodes; {name!r} has {len(members)}")
+            nodes = [Node(int(at.node), at.weight, at.rack, at.zone) for at in members]
+            self._rings[name] = Ring(nodes, virtual_nodes=topology.virtual_nodes)
+        if not self._rings:
+            raise errors.UsageError("replicas: no data centre holds any copy")
+
+    def owners(self, key: bytes) -> tuple[NodeId, ...]:
+        """Return all nodes that hold a key: data centres by name, in each the most preferred first."""
+        counts = self.topology.replica_counts
+        return tuple(node for name in self._rings for node in self.walk(key, name)[: counts[name]])
+
+    def walk(self, key: bytes, datacenter: str) -> tuple[NodeId, ...]:
+        """Return all nodes of a data centre in the order of preference for a key: owners first, then stand-ins."""
+        ring = self._rings[datacenter]
+        places = ring.places_of_hash(hash_key(key), len(ring.nodes))
+        found = self._walks.get((datacenter, places))
+        if found is None:
+            found = tuple(NodeId(int(ring.names[place])) for place in places)
+            self._walks[datacenter, places] = found
+        return found
+
+    @property
+    def datacenters(self) -> tuple[str, ...]:
+        """The data centres that hold copies, by name."""
+        return tuple(self._rings)
+
+
+def topology_of(
+    nodes: Iterable[NodeId], *, replica_count: int = 3, places: Mapping[NodeId, Place] | None = None
+) -> Topology:
+    """Return the first topology of nodes in one data centre (or where `places` says)."""
+    known = places or {}
+    listed = tuple(known.get(node, Place(node)) for node in sorted(nodes))
+    counts = dict.fromkeys(sorted({place.datacenter for place in listed}), replica_count)
+    return Topology(1, listed, counts)
