@@ -17,11 +17,13 @@ from quorate.protocols.leaderless.changes import AnyChange
 class Seen(msgspec.Struct, frozen=True, gc=False):
     """What a reader sees in a cell."""
 
-    # The siblings, in an order that is the same everywhere; empty for an absent or deleted key. One for most rules.
+    # In an order that is the same everywhere; empty for an absent or deleted key. string: the siblings (one for most
+    # rules); counter: its sum in decimal; set: its members, ascending; hash: field, value, field, value …, ascending.
     values: tuple[bytes, ...] = ()
-    # One note per value, as given to `Put`.
+    # Strings: one note per value, as given to `Put`. Other kinds: none.
     notes: tuple[bytes, ...] = ()
-    # "string", "counter", "set", "hash", or "none" for a key that is absent or deleted.
+    # "string", "counter", "set", "hash", "none" for a key that is absent or deleted, or "mixed" for one that was made
+    # as two kinds at the same time: it has no values to show until it is deleted.
     kind: str = "none"
 
 
