@@ -22,6 +22,7 @@ from quorate.sim.faults import (
     Skew,
     Stall,
     Tear,
+    Wipe,
     kind_of,
 )
 from quorate.sim.foreign import serial_hashes
@@ -88,6 +89,7 @@ __all__ = [
     "Target",
     "Tear",
     "Unsimulated",
+    "Wipe",
     "World",
     "audit",
     "campaign",

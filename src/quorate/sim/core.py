@@ -123,6 +123,11 @@ class CoreHost:
             kept_count = self._world.choices.stream("disk", self.name).between(0, len(self.writing))
             self.durable += self.writing[:kept_count]
 
+    def wipe(self) -> None:
+        """Cut the power and lose all records: the next life is a first one."""
+        self.power_cut()
+        self.durable = []
+
     def _end(self, how: str) -> None:
         self._world.trace(self.name, how)
         self._scheduler.kill(self.gate)

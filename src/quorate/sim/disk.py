@@ -72,6 +72,11 @@ class SimDisk:
         # Changes of names since the last `sync_names`: (name, what it means from then on, None for absent).
         self._journal: list[tuple[tuple[str, Inode | None], ...]] = []
 
+    def wipe(self) -> None:
+        """Lose everything, as a new disk in its place; nobody has a file of it open."""
+        self._names, self._durable_names, self._journal = {}, {}, []
+        self.used_bytes = 0
+
     # -- names ------------------------------------------------------------------------------------------------------
 
     def open(self, name: str, *, create: bool) -> Inode:

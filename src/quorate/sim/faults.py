@@ -21,6 +21,12 @@ class Tear(msgspec.Struct, frozen=True, tag="tear"):
     node: int
 
 
+class Wipe(msgspec.Struct, frozen=True, tag="wipe"):
+    """Cut a node's power and lose all that is on its disk; it starts again as if new, under its old number."""
+
+    node: int
+
+
 class Restart(msgspec.Struct, frozen=True, tag="restart"):
     """Start a node that is down."""
 
@@ -78,7 +84,7 @@ class Heal(msgspec.Struct, frozen=True, tag="heal"):
     """Mend all links."""
 
 
-Fault = Crash | Tear | Restart | Pause | Partition | Clog | Skew | Rot | Stall | Heal
+Fault = Crash | Tear | Wipe | Restart | Pause | Partition | Clog | Skew | Rot | Stall | Heal
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -104,6 +110,7 @@ class Mix(msgspec.Struct, frozen=True, kw_only=True):
     skew: int = 1
     rot: int = 0
     stall: int = 1
+    wipe: int = 0
     # Pause between two faults, and how long one lasts, uniformly in between.
     gap_min: Duration = Duration(200 * MILLISECOND)
     gap_max: Duration = Duration(3 * SECOND)
@@ -153,7 +160,7 @@ class FaultSchedule(msgspec.Struct, frozen=True):
 
 
 def _drawn_harm(dice: Stream, nodes: Sequence[int], at: int, mix: Mix) -> list[Planned]:
-    names = ("crash", "tear", "pause", "partition", "clog", "skew", "rot", "stall")
+    names = ("crash", "tear", "pause", "partition", "clog", "skew", "rot", "stall", "wipe")
     place = dice.below(sum(getattr(mix, name) for name in names))
     name = next(name for name in names for _ in range(getattr(mix, name)) if (place := place - 1) < 0)
     node = nodes[dice.below(len(nodes))]
@@ -179,5 +186,7 @@ def _drawn_harm(dice: Stream, nodes: Sequence[int], at: int, mix: Mix) -> list[P
             return [Planned(at, Skew(node, drift, Duration(dice.between(-mix.jump_max, mix.jump_max))))]
         case "rot":
             return [Planned(at, Rot(node))]
+        case "wipe":
+            return [Planned(at, Wipe(node)), Planned(at + span, Restart(node))]
         case _:
             return [Planned(at, Stall(node, span))]

@@ -233,6 +233,11 @@ class Host:
                 sock.forget()
         self.disk.power_cut()
 
+    def wipe(self) -> None:
+        """Switch the machine off and put an empty disk into it."""
+        self.power_cut()
+        self.disk.wipe()
+
     def _end(self, how: str) -> Incarnation | None:
         incarnation = self.incarnation
         if incarnation is None or not incarnation.is_alive:

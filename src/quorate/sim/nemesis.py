@@ -20,6 +20,7 @@ from quorate.sim.faults import (
     Skew,
     Stall,
     Tear,
+    Wipe,
     kind_of,
 )
 from quorate.sim.host import Host
@@ -48,6 +49,9 @@ class Target(Protocol):
     def power_cut(self) -> None:
         """Cut the power."""
 
+    def wipe(self) -> None:
+        """Cut the power and lose the disk."""
+
     def restart(self) -> object:
         """Start again."""
 
@@ -64,7 +68,7 @@ class Atlas(msgspec.Struct, frozen=True, kw_only=True):
     Fields:
         down_max: nodes that are down or paused at one time (f of 2f + 1). Partitions are never limited: they may cost
             availability, not safety.
-        damaged_max: nodes whose files were ever damaged: at least one good copy of everything remains elsewhere.
+        damaged_max: nodes whose files were ever damaged or lost: a good copy of everything remains elsewhere.
         drift_ppb_max: how far from true any clock's rate may be.
         jump_max: how far a wall clock may jump.
     """
@@ -149,7 +153,7 @@ class Nemesis:
         if self.apply(fault):
             self.counts[f"aim: {aim.name}"] += 1
             aim.ready_at = self.world.now + aim.cooldown
-            if isinstance(fault, Crash | Tear):
+            if isinstance(fault, Crash | Tear | Wipe):
                 after = self._dice.between(0, aim.restart_after)
                 restart = Restart(fault.node)
                 self.world.at(self.world.now + after, lambda: self._planned(restart))
@@ -172,14 +176,19 @@ class Nemesis:
                 return target.is_running and (target.is_paused or len(self.down()) < self.atlas.down_max)
             case Restart(node):
                 return not self.targets[node].is_running
+            case Wipe(node):
+                return self.targets[node].is_running and self._may_damage(node)
             case Rot(node):
-                return node in self._damaged or len(self._damaged) < self.atlas.damaged_max
+                return self._may_damage(node)
             case Skew(_, drift_ppb, jump):
                 return abs(drift_ppb) <= self.atlas.drift_ppb_max and abs(jump) <= self.atlas.jump_max
             case Partition() | Clog() | Stall() | Heal():
                 return True
             case _:
                 assert_never(fault)
+
+    def _may_damage(self, node: int) -> bool:
+        return node in self._damaged or len(self._damaged) < self.atlas.damaged_max
 
     # -- deeds ------------------------------------------------------------------------------------------------------
 
@@ -197,6 +206,9 @@ class Nemesis:
                 self.targets[node].crash()
             case Tear(node):
                 self.targets[node].power_cut()
+            case Wipe(node):
+                self.targets[node].wipe()
+                self._damaged[node] = None
             case Restart(node):
                 self.targets[node].restart()
             case Pause(node, span):

@@ -27,6 +27,7 @@ from quorate.sim import (
     Skew,
     Stall,
     Tear,
+    Wipe,
     World,
     choose_quorum,
     demand_progress,
@@ -100,6 +101,31 @@ def test_the_atlas_keeps_a_majority_up() -> None:
     assert max(most) == 2
     assert nemesis.refused.total() > 0
     assert {"crash", "tear", "pause", "partition", "skew"} <= set(nemesis.counts)
+
+
+def test_a_wiped_node_starts_again_with_nothing() -> None:
+    """Of so many nodes as the atlas says, and no more."""
+    world, cluster = cluster_of(1)
+    nemesis = Nemesis(world, cluster.hosts, atlas=Atlas(down_max=1, damaged_max=1))
+    cluster.hosts[NodeId(2)].durable = [Record()]
+
+    assert nemesis.apply(Wipe(2))
+    assert not nemesis.apply(Wipe(1))
+    assert cluster.hosts[NodeId(2)].durable == []
+    assert nemesis.apply(Restart(2))
+    assert cluster.hosts[NodeId(2)].is_running
+
+
+def test_a_wiped_disk_is_empty() -> None:
+    """At loop level: the files are gone, and so is what they took."""
+    world = World(1)
+    host = world.host("a")
+    with world:
+        host.boot()
+        host.disk.open("file", create=True)
+        host.wipe()
+        assert host.disk.names("") == []
+        assert host.disk.used_bytes == 0
 
 
 def test_what_was_applied_replays_the_run() -> None:

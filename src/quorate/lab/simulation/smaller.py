@@ -1,5 +1,7 @@
 """Makes the schedule of a failing run smaller, and says what is left of it."""
 
+from typing import Final
+
 import msgspec
 
 from quorate.kernel import SECOND
@@ -53,6 +55,15 @@ def shrink_run(outcome: Outcome, *, run_count_max: int = 120) -> Outcome:
     return found["last"]
 
 
+_WORDS: Final = {
+    "crash": "kill",
+    "tear": "cut the power of",
+    "wipe": "lose the disk of",
+    "restart": "restart",
+    "rot": "rot a file of",
+}
+
+
 def describe(fault: Fault) -> str:
     """Return a fault in words."""
     node = getattr(fault, "node", None)
@@ -66,8 +77,7 @@ def describe(fault: Fault) -> str:
         case Skew(_, drift_ppb, jump):
             return f"skew node {node}: {drift_ppb / 1000:+.0f} ppm, wall clock {jump / SECOND:+.3f} s"
         case _:
-            words = {"crash": "kill", "tear": "cut the power of", "restart": "restart", "rot": "rot a file of"}
-            return f"{words[kind_of(fault)]} node {node}" if node is not None else "heal all links"
+            return f"{_WORDS[kind_of(fault)]} node {node}" if node is not None else "heal all links"
 
 
 def schedule_lines(outcome: Outcome) -> list[str]:
