@@ -114,7 +114,7 @@ class _Target:
     def __init__(self, host: Host) -> None:
         self._host = host
         self.number = host.number
-        self.crash, self.power_cut = host.crash, host.power_cut
+        self.crash, self.power_cut, self.wipe = host.crash, host.power_cut, host.wipe
         self.pause, self.resume = host.pause, host.resume
 
     @property
