@@ -3,14 +3,19 @@
 A read of [1, 2, 3] says that 1 was appended before 2 and 2 before 3, and who wrote what was read (WR), who overwrote
 whom (WW), and whose append came after the read (RW). Each element may be appended once only.
 
+Two passes: over the steps of all transactions, which only sorts them by key, and over the keys. The order of processes
+and of time is walked, not written down, unless there may be a cycle (`arcs`).
+
 Source: Kingsbury & Alvaro 2020, "Elle: inferring isolation anomalies from experimental observations".
 """
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
+from quorate.check.collector import collector_paused
 from quorate.check.history import History, Operation, show
 from quorate.check.txn.anomalies import Inference, Isolation, judge
+from quorate.check.txn.arcs import KIND_BITS, Arcs
 from quorate.check.txn.graph import RW, WR, WW, Graph
 from quorate.check.txn.transactions import Transaction, parse
 
@@ -23,10 +28,11 @@ _UNREAD_MAX: Final = 8
 def check_list_append(history: History | Iterable[Operation]) -> Isolation:
     """Return which isolation levels a history of list-append transactions refutes.
 
-    Complexity: O(steps + elements read + transactions × concurrency).
+    Complexity: O(steps + elements read), and × concurrency for what may be on a cycle.
     """
-    transactions = parse(history, "list-append")
-    return judge(infer_list_append(transactions), transactions)
+    with collector_paused():
+        transactions = parse(history, "list-append")
+        return judge(infer_list_append(transactions), transactions)
 
 
 def infer_list_append(transactions: Sequence[Transaction]) -> Inference:
@@ -34,193 +40,243 @@ def infer_list_append(transactions: Sequence[Transaction]) -> Inference:
     return _Inferring(transactions).run()
 
 
+class _Key:
+    """What happened to one key."""
+
+    __slots__ = ("inner", "last_value", "last_writer", "name", "readers", "seen", "touched", "updates", "writers")
+
+    def __init__(self, name: Hashable) -> None:
+        self.name = name
+        # Element → who appended it.
+        self.writers: dict[Hashable, int] = {}
+        # Elements that were followed by another of the same transaction.
+        self.inner: dict[Hashable, None] = {}
+        self.last_writer = -1
+        self.last_value: Hashable = None
+        # The transaction whose steps touched it last.
+        self.touched = -1
+        # External reads of committed transactions: who, and the list.
+        self.readers: list[int] = []
+        self.seen: list[_List] = []
+        # Those of transactions that also appended.
+        self.updates: list[tuple[int, _List]] = []
+
+
 class _Inferring:
     def __init__(self, transactions: Sequence[Transaction]) -> None:
         self.transactions = transactions
-        self.result = Inference(Graph(len(transactions)), {})
-        # (key, element) → who appended it.
-        self.writers: dict[tuple[Hashable, Hashable], int] = {}
-        # (key, element) of appends that were followed by another of the same transaction and key → True.
-        self.is_inner: dict[tuple[Hashable, Hashable], bool] = {}
-        # Key → the longest list that a committed transaction read, and who.
-        self.longest: dict[Hashable, tuple[_List, int]] = {}
-        # External reads of committed transactions: (transaction, key, list).
-        self.reads: list[tuple[int, Hashable, _List]] = []
-        # Those of transactions that also appended to the key.
-        self.updates: list[tuple[int, Hashable, _List]] = []
+        self.result = Inference(Graph(0), {})
+        self.arcs = Arcs(len(transactions))
+        self.keys: dict[Hashable, _Key] = {}
+        self.aborted = {t.number: None for t in transactions if t.outcome == "fail"}
 
     def run(self) -> Inference:
         for transaction in self.transactions:
-            self._note_appends(transaction)
-        for transaction in self.transactions:
-            if transaction.is_committed:
-                self._note_reads(transaction)
-        self._check_prefixes()
-        self._add_version_edges()
-        self._add_read_edges()
-        self._find_lost_updates()
-        graph = self.result.graph
-        graph.add_process_order(self.transactions)
-        graph.add_realtime_order(self.transactions)
+            if self._sort(transaction):
+                self._check_itself(transaction)
+        for key in self.keys.values():
+            self._relate(key)
+        knotted = self.arcs.knotted(self.transactions)
+        if knotted:
+            self.result.graph = self.arcs.graph(self.transactions, knotted)
         return self.result
 
-    def _note_appends(self, transaction: Transaction) -> None:
-        last: dict[Hashable, Hashable] = {}
-        for f, key, value in transaction.steps:
+    def _sort(self, transaction: Transaction) -> bool:
+        """Hand the steps of a transaction to their keys; say whether it touched a key twice."""
+        keys, number = self.keys, transaction.number
+        is_read_certain = transaction.outcome == "ok"
+        is_mixed = False
+        for f, name, value in transaction.steps:
+            key = keys.get(name)
+            if key is None:
+                key = keys[name] = _Key(name)
+            is_first = key.touched != number
+            key.touched = number
             if f != "append":
+                if not is_first:
+                    is_mixed = True
+                elif is_read_certain:
+                    key.readers.append(number)
+                    key.seen.append(value)  # type: ignore[arg-type]  # parse made it a tuple
                 continue
-            if (key, value) in self.writers:
-                earlier = self.transactions[self.writers[key, value]]
-                sentence = f"{show(value)} was appended to {show(key)} twice: nobody can tell which one a read saw"
-                self.result.note("duplicate-elements", sentence, earlier, transaction)
-            self.writers[key, value] = transaction.number
-            if key in last:
-                self.is_inner[key, last[key]] = True
-            last[key] = value
+            writers = key.writers
+            if value in writers:
+                self._note_twice(key, value, transaction)
+            writers[value] = number
+            if not is_first:
+                is_mixed = True
+                if key.last_writer == number:
+                    key.inner[key.last_value] = None
+            key.last_writer, key.last_value = number, value
+        return is_mixed and is_read_certain
 
-    def _note_reads(self, transaction: Transaction) -> None:
-        """Check a transaction against itself, and keep what it read of others."""
-        # Key → what it must read next; None where only its own appends so far are known.
+    def _note_twice(self, key: _Key, value: Hashable, transaction: Transaction) -> None:
+        earlier = self.transactions[key.writers[value]]
+        sentence = f"{show(value)} was appended to {show(key.name)} twice: nobody can tell which one a read saw"
+        self.result.note("duplicate-elements", sentence, earlier, transaction)
+
+    def _check_itself(self, transaction: Transaction) -> None:
+        """Check a committed transaction against its own steps, and keep what it read of others."""
+        # Key → what it must read next; absent where only its own appends so far are known.
         known: dict[Hashable, _List] = {}
         own: dict[Hashable, list[Hashable]] = {}
         # All that it appends, before and after its reads.
         mine: dict[Hashable, list[Hashable]] = {}
-        for f, key, value in transaction.steps:
+        for f, name, value in transaction.steps:
             if f == "append":
-                mine.setdefault(key, []).append(value)
-        for f, key, value in transaction.steps:
+                mine.setdefault(name, []).append(value)
+        for f, name, value in transaction.steps:
             if f == "append":
-                own.setdefault(key, []).append(value)
-                if key in known:
-                    known[key] = (*known[key], value)
+                own.setdefault(name, []).append(value)
+                if name in known:
+                    known[name] = (*known[name], value)
                 continue
             assert isinstance(value, tuple), "a read of a list is a tuple"
-            if key in known:
-                if known[key] != value:
-                    sentence = f"it should have read {show(known[key])} of {show(key)}, by its own earlier steps"
+            if name in known:
+                if known[name] != value:
+                    sentence = f"it should have read {show(known[name])} of {show(name)}, by its own earlier steps"
                     self.result.note("internal", sentence, transaction)
                 continue
-            known[key] = value
-            seen = value
-            if key in own:
-                tail = tuple(own[key])
+            known[name] = seen = value
+            key = self.keys[name]
+            if name in own:
+                tail = tuple(own[name])
                 if value[-len(tail) :] != tail:
-                    sentence = f"it appended {show(tail)} to {show(key)} and then read {show(value)}"
+                    sentence = f"it appended {show(tail)} to {show(name)} and then read {show(value)}"
                     self.result.note("internal", sentence, transaction)
                 seen = value[: len(value) - len(tail)]
-            self._keep_read(transaction, key, seen, mine.get(key))
+                key.readers.append(transaction.number)
+                key.seen.append(seen)
+            if name in mine:
+                self._keep_update(transaction, key, seen, mine[name])
 
-    def _keep_read(self, transaction: Transaction, key: Hashable, seen: _List, mine: Sequence[Hashable] | None) -> None:
-        number = transaction.number
-        longest = self.longest.get(key)
-        if longest is None or len(longest[0]) < len(seen):
-            self.longest[key] = (seen, number)
-        self.reads.append((number, key, seen))
-        if mine:
-            self.updates.append((number, key, seen))
-            for value in mine:
-                if value in seen:
-                    sentence = f"it read {show(value)} of {show(key)} before it appended it"
-                    self.result.note("future-read", sentence, transaction)
-        if seen and (key, seen[-1]) in self.is_inner and self.writers[key, seen[-1]] != number:
-            writer = self.writers[key, seen[-1]]
-            sentence = f"T{number} read {show(seen[-1])} as the last of {show(key)}, an append in the"
-            sentence += f" middle of T{writer}"
-            self.result.note("g1b", sentence, self.transactions[writer], transaction)
+    def _keep_update(self, transaction: Transaction, key: _Key, seen: _List, mine: Sequence[Hashable]) -> None:
+        key.updates.append((transaction.number, seen))
+        for value in mine:
+            if value in seen:
+                sentence = f"it read {show(value)} of {show(key.name)} before it appended it"
+                self.result.note("future-read", sentence, transaction)
 
-    def _check_prefixes(self) -> None:
-        """Every list read must begin the longest one; every element must come from a transaction that committed."""
-        for key, (longest, by) in self.longest.items():
-            self._check_elements(by, key, longest)
-        for number, key, seen in self.reads:
-            longest, by = self.longest[key]
-            if longest is not seen and longest[: len(seen)] != seen:
-                sentence = f"{show(key)} was read as {show(seen)} and as {show(longest)}: neither begins the other"
-                self.result.note("incompatible-order", sentence, self.transactions[number], self.transactions[by])
-                self._check_elements(number, key, seen)
+    def _relate(self, key: _Key) -> None:
+        """Say what the reads of a key tell of its writers, its readers, and their order."""
+        order = max(key.seen, key=len, default=())
+        writers, aborted = key.writers, self.aborted
+        found = [writers.get(value, -1) for value in order]
+        # Who appended each element of the longest list; -1 where nobody did who could have.
+        chain = [-1 if writer in aborted else writer for writer in found] if aborted else found
+        if -1 in chain or len(dict.fromkeys(order)) != len(order):
+            self._check_elements(key.readers[key.seen.index(order)], key, order)
+            self._find_dirty_updates(key, order, found)
+        self._add_version_edges(key, chain)
+        # Appends that no longest list holds come after all that was read.
+        unread = self._unread(key, order) if len(writers) > len(order) or -1 in found else ()
+        self._add_read_edges(key, order, chain, unread)
+        if key.inner:
+            self._find_intermediate_reads(key)
+        if key.updates:
+            self._find_lost_updates(key, order)
 
-    def _check_elements(self, number: int, key: Hashable, seen: _List) -> None:
-        reader = self.transactions[number]
-        if len(dict.fromkeys(seen)) != len(seen):
-            sentence = f"T{number}'s read of {show(key)} holds an element twice: {show(seen)}"
-            self.result.note("duplicate-elements", sentence, reader)
-        for value in seen:
-            writer = self.writers.get((key, value))
-            if writer is None:
-                sentence = f"nobody appended the {show(value)} that T{number} read of {show(key)}"
-                self.result.note("garbage-read", sentence, reader)
-            elif self.transactions[writer].outcome == "fail":
-                sentence = f"T{number} read {show(value)} of {show(key)}, which T{writer} appended and then aborted"
-                self.result.note("g1a", sentence, self.transactions[writer], reader)
-
-    def _add_version_edges(self) -> None:
-        graph, transactions = self.result.graph, self.transactions
-        for key, (order, _) in self.longest.items():
-            last: int | None = None
-            for place, value in enumerate(order):
-                writer = self.writers.get((key, value))
-                if writer is None:
-                    continue
-                if transactions[writer].outcome == "fail":
-                    after = [self.writers.get((key, later)) for later in order[place + 1 :]]
-                    for other in after:
-                        if other is not None and transactions[other].outcome == "ok":
-                            sentence = f"T{other} appended to {show(key)} on top of {show(value)}, which was aborted"
-                            self.result.note("dirty-update", sentence, transactions[writer], transactions[other])
-                            break
-                    continue
-                if last is not None and last != writer:
-                    graph.add(last, writer, WW)
+    def _add_version_edges(self, key: _Key, chain: list[int]) -> None:
+        rows, incoming = self.arcs.rows, self.arcs.incoming
+        last = -1
+        for writer in chain:
+            if writer != last and writer >= 0:
+                if last >= 0:
+                    rows[last].append(writer << KIND_BITS | WW)
+                    incoming[writer] += 1
                 last = writer
 
-    def _add_read_edges(self) -> None:
-        graph, writers, transactions = self.result.graph, self.writers, self.transactions
-        edges = graph.edges
-        unread = self._unread()
-        for number, key, seen in self.reads:
-            order = self.longest[key][0]
+    def _add_read_edges(self, key: _Key, order: _List, chain: list[int], unread: Sequence[int]) -> None:
+        rows, incoming = self.arcs.rows, self.arcs.incoming
+        length = len(order)
+        for number, seen in zip(key.readers, key.seen, strict=True):
             place = len(seen)
-            if seen:
-                writer = writers.get((key, seen[-1]))
-                if writer is not None and writer != number and transactions[writer].outcome != "fail":
-                    row = edges[writer]
-                    row[number] = row.get(number, 0) | WR
-                if order[place - 1] != seen[-1]:
-                    # Of another order than the longest: what follows it is not known.
-                    continue
-            if place < len(order):
-                follower = writers.get((key, order[place]))
-                if follower is not None and follower != number and transactions[follower].outcome != "fail":
-                    row = edges[number]
-                    row[follower] = row.get(follower, 0) | RW
+            if place:
+                if seen is not order and order[:place] != seen:
+                    self._read_another_order(key, number, seen, order)
+                    if order[place - 1] != seen[-1]:
+                        # What follows it is not known.
+                        continue
+                writer = chain[place - 1]
+                if writer >= 0 and writer != number:
+                    rows[writer].append(number << KIND_BITS | WR)
+                    incoming[number] += 1
+            if place < length:
+                follower = chain[place]
+                if follower >= 0 and follower != number:
+                    rows[number].append(follower << KIND_BITS | RW)
+                    incoming[follower] += 1
             else:
-                for follower in unread.get(key, ()):
-                    graph.add(number, follower, RW)
-        for key, followers in unread.items():
-            order = self.longest[key][0] if key in self.longest else ()
-            last = writers.get((key, order[-1])) if order else None
-            if last is not None and transactions[last].outcome != "fail":
-                for follower in followers:
-                    graph.add(last, follower, WW)
+                for follower in unread:
+                    self.arcs.add(number, follower, RW)
+        if unread and chain and chain[-1] >= 0:
+            for follower in unread:
+                self.arcs.add(chain[-1], follower, WW)
 
-    def _unread(self) -> dict[Hashable, list[int]]:
-        """Return, by key, who committed appends that no longest list holds: they come after all that was read."""
-        read = {key: dict.fromkeys(order) for key, (order, _) in self.longest.items()}
-        found: dict[Hashable, list[int]] = {}
-        for (key, value), writer in self.writers.items():
-            if self.transactions[writer].is_committed and value not in read.get(key, ()):
-                found.setdefault(key, []).append(writer)
-        return {key: list(dict.fromkeys(row)) for key, row in found.items() if len(row) <= _UNREAD_MAX}
+    def _read_another_order(self, key: _Key, number: int, seen: _List, order: _List) -> None:
+        """Note a read that does not begin the longest list; its last element still says whose write it saw."""
+        transactions = self.transactions
+        by = key.readers[key.seen.index(order)]
+        sentence = f"{show(key.name)} was read as {show(seen)} and as {show(order)}: neither begins the other"
+        self.result.note("incompatible-order", sentence, transactions[number], transactions[by])
+        self._check_elements(number, key, seen)
+        writer = key.writers.get(seen[-1], -1)
+        if order[len(seen) - 1] != seen[-1] and writer >= 0 and writer not in self.aborted:
+            self.arcs.add(writer, number, WR)
 
-    def _find_lost_updates(self) -> None:
+    def _check_elements(self, number: int, key: _Key, seen: _List) -> None:
+        """Note elements that come twice, from nobody, or from a transaction that aborted."""
+        reader = self.transactions[number]
+        if len(dict.fromkeys(seen)) != len(seen):
+            sentence = f"T{number}'s read of {show(key.name)} holds an element twice: {show(seen)}"
+            self.result.note("duplicate-elements", sentence, reader)
+        for value in seen:
+            writer = key.writers.get(value)
+            if writer is None:
+                sentence = f"nobody appended the {show(value)} that T{number} read of {show(key.name)}"
+                self.result.note("garbage-read", sentence, reader)
+            elif writer in self.aborted:
+                sentence = (
+                    f"T{number} read {show(value)} of {show(key.name)}, which T{writer} appended and then aborted"
+                )
+                self.result.note("g1a", sentence, self.transactions[writer], reader)
+
+    def _find_dirty_updates(self, key: _Key, order: _List, found: list[int]) -> None:
+        """Note who committed on top of what was aborted."""
+        transactions = self.transactions
+        for place, writer in enumerate(found):
+            if writer in self.aborted:
+                after = next(
+                    (other for other in found[place + 1 :] if other >= 0 and transactions[other].is_committed), -1
+                )
+                if after >= 0:
+                    sentence = (
+                        f"T{after} appended to {show(key.name)} on top of {show(order[place])}, which was aborted"
+                    )
+                    self.result.note("dirty-update", sentence, transactions[writer], transactions[after])
+
+    def _unread(self, key: _Key, order: _List) -> list[int]:
+        read = dict.fromkeys(order)
+        committed = self.transactions
+        rows = [writer for value, writer in key.writers.items() if value not in read and committed[writer].is_committed]
+        return list(dict.fromkeys(rows)) if len(rows) <= _UNREAD_MAX else []
+
+    def _find_intermediate_reads(self, key: _Key) -> None:
+        for number, seen in zip(key.readers, key.seen, strict=True):
+            if seen and seen[-1] in key.inner and key.writers[seen[-1]] != number:
+                writer = key.writers[seen[-1]]
+                sentence = f"T{number} read {show(seen[-1])} as the last of {show(key.name)}, an append in the"
+                sentence += f" middle of T{writer}"
+                self.result.note("g1b", sentence, self.transactions[writer], self.transactions[number])
+
+    def _find_lost_updates(self, key: _Key, order: _List) -> None:
         """Two committed transactions read the same version and both wrote: one of them overwrote unseen."""
-        first: dict[tuple[Hashable, int], int] = {}
-        for number, key, seen in self.updates:
+        first: dict[int, int] = {}
+        for number, seen in key.updates:
             # A read after its own append is no proof that the version was read before writing; both see `seen`.
-            version = (key, len(seen))
-            if self.longest[key][0][: len(seen)] != seen:
+            if order[: len(seen)] != seen:
                 continue
-            other = first.setdefault(version, number)
+            other = first.setdefault(len(seen), number)
             if other != number:
-                sentence = f"T{other} and T{number} both read {show(seen)} of {show(key)} and appended to it"
+                sentence = f"T{other} and T{number} both read {show(seen)} of {show(key.name)} and appended to it"
                 self.result.note("lost-update", sentence, self.transactions[other], self.transactions[number])

@@ -1,7 +1,7 @@
 """Transactions as checkers need them: numbered, with parsed steps, and with what became of them."""
 
 from collections.abc import Hashable, Iterable
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -10,6 +10,7 @@ from quorate.check.history import BadHistory, History, Operation, Outcome, freez
 # (function, key, value): "r" with what was read (None: unknown, or the initial value of a register), "append", "w".
 Step = tuple[str, Hashable, Hashable]
 Kind = Literal["list-append", "rw-register"]
+_SEQUENCE: Final = (list, tuple)
 
 
 class Transaction(msgspec.Struct, frozen=True, gc=False):
@@ -82,14 +83,27 @@ def parse(history: History | Iterable[Operation], kind: Kind) -> list[Transactio
 def _parse_steps(raw: Iterable[object], write: str, operation: Operation, *, is_list: bool) -> tuple[Step, ...]:
     steps: list[Step] = []
     for step in raw:
-        if not isinstance(step, list | tuple) or len(step) != 3 or (step[0] != "r" and step[0] != write):
+        if not isinstance(step, _SEQUENCE) or len(step) != 3:
             raise BadHistory(f'a step is ["r" or "{write}", key, value]: {operation}')
         f, key, value = step
         # Whole numbers and texts are their own twins: most keys and values are spared a call.
-        frozen = value if type(value) is int else freeze(value)
-        if is_list and f == "r" and type(frozen) is not tuple:
-            if frozen is not None:
-                raise BadHistory(f"a read of a list answers with a list: {operation}")
-            frozen = ()
-        steps.append((f, key if type(key) is str or type(key) is int else freeze(key), frozen))
+        kind = type(key)
+        if kind is not str and kind is not int:
+            key = freeze(key)
+        if f == write:
+            steps.append((f, key, value if type(value) is int else freeze(value)))
+        elif f != "r":
+            raise BadHistory(f'a step is ["r" or "{write}", key, value]: {operation}')
+        elif is_list:
+            steps.append((f, key, _list_of(value, operation)))
+        else:
+            steps.append((f, key, value if type(value) is int else freeze(value)))
     return tuple(steps)
+
+
+def _list_of(value: object, operation: Operation) -> tuple[Hashable, ...]:
+    """Return what a read of a list answered; null is a list that nobody appended to."""
+    frozen = () if value is None else freeze(value)
+    if type(frozen) is not tuple:
+        raise BadHistory(f"a read of a list answers with a list: {operation}")
+    return frozen
