@@ -18,7 +18,7 @@ from quorate.lab.simulation import (
     shrink_run,
 )
 from quorate.lab.simulation.display import CampaignDisplay, print_result
-from quorate.lab.simulation.marks import ENOUGH_SEEDS, LOOP_MARKS
+from quorate.lab.simulation.marks import ENOUGH_SEEDS, MARKS
 from quorate.sim import Clog, Crash, FaultSchedule, Heal, Partition, Pause, Planned, Restart, Skew, Stall, Tear
 
 
@@ -56,9 +56,9 @@ def test_a_campaign_that_never_reached_a_mark_fails_once_it_had_enough_seeds() -
     """A campaign that is blind is no evidence."""
     result = CampaignResult()
     for seed in range(ENOUGH_SEEDS - 1):
-        result.add(outcome_of(seed, marks=dict.fromkeys(LOOP_MARKS[1:], 1)))
+        result.add(outcome_of(seed, marks=dict.fromkeys(MARKS["loop"][1:], 1)))
     assert result.exit_status == 0
-    assert result.missing_marks() == [f"{LOOP_MARKS[0]} (loop level)"]
+    assert result.missing_marks() == [f"{MARKS['loop'][0]} (loop level)"]
 
     result.add(outcome_of(ENOUGH_SEEDS))
 

@@ -19,6 +19,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(museum, name="museum")
 
 
+_LEVEL_HELP = "loop: whole servers; core: Raft alone; both."
+
+
 def _levels(name: str) -> "tuple[Level, ...]":
     from quorate.kernel.errors import UsageError
 
@@ -37,8 +40,8 @@ def sim(
     seeds: Annotated[int, typer.Option("--seeds", help="How many seeds; 0: until --hours.", min=0)] = 500,
     seed: Annotated[int | None, typer.Option("--seed", help="Replay this one seed instead.")] = None,
     first: Annotated[int, typer.Option("--first", help="The first seed.", min=0)] = 1,
-    level: Annotated[str, typer.Option("--level", help="loop: whole servers; core: machines alone; both.")] = "loop",
-    nodes: Annotated[int, typer.Option("--nodes", help="0: drawn, 3 or 5.", min=0, max=9)] = 0,
+    level: Annotated[str, typer.Option("--level", help=_LEVEL_HELP)] = "loop",
+    nodes: Annotated[int, typer.Option("--nodes", help="0: drawn.", min=0, max=9)] = 0,
     span: Annotated[float, typer.Option("--span", help="Simulated seconds of faults; 0: the level's.", min=0)] = 0.0,
     bug: Annotated[str | None, typer.Option("--bug", help="Plant a bug of the museum.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", help="Processes; 0: one per core.", min=0)] = 0,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from quorate.kernel import errors
+from quorate.lab.simulation.options import Level
 
 CHECKERS: Final = {
     "invariant": "the five safety properties of Raft, over all nodes after every step",
@@ -37,7 +38,7 @@ class Bug(msgspec.Struct, frozen=True, kw_only=True):
     # Kinds of failure by which it shows; any other is a failure of the museum.
     caught_by: tuple[str, ...]
     # Level at which it is run.
-    level: str
+    level: Level
     # Production class or function → what is planted instead of it.
     plants: tuple[tuple[Any, Any], ...]
     # Conditions that are not drawn; the rest is the seed's.

@@ -5,9 +5,8 @@ import time
 import msgspec
 
 from quorate.lab.museum.bug import Bug, planted
-from quorate.lab.simulation.core_run import run_core
+from quorate.lab.simulation.campaign import runner_of
 from quorate.lab.simulation.options import Outcome, SimOptions
-from quorate.lab.simulation.run import run_loop
 
 # Hunts begin at seeds that are so far apart.
 STRIDE = 10_000
@@ -41,15 +40,14 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def options_for(bug: Bug, seed: int) -> SimOptions:
     """Return the run of a seed with a bug planted."""
-    return SimOptions(seed=seed, level="core" if bug.level == "core" else "loop", bug=bug.name)
+    return SimOptions(seed=seed, level=bug.level, bug=bug.name)
 
 
 def run_with(bug: Bug, seed: int, *, is_planted: bool = True) -> Outcome:
     """Run one seed under the bug's conditions, with or without the bug itself."""
     options = options_for(bug, seed)
-    run = run_core if options.level == "core" else run_loop
     with planted(bug if is_planted else None):
-        return run(options, dict(bug.conditions))
+        return runner_of(options.level)(options, dict(bug.conditions))
 
 
 def hunt(bug: Bug, *, first_seed: int = 1, seed_count_max: int = 500) -> Hunt:

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+from typing import assert_never
 
 import msgspec
 
 from quorate.kernel import Duration
-from quorate.lab.simulation.marks import CORE_MARKS, ENOUGH_SEEDS, LOOP_MARKS
-from quorate.lab.simulation.options import Level, Outcome, SimOptions
+from quorate.lab.simulation.marks import ENOUGH_SEEDS, MARKS
+from quorate.lab.simulation.options import LEVELS, Level, Outcome, SimOptions
 
 # A worker process makes so many runs and is replaced: simulated programs leave dead tasks behind on purpose.
 RUNS_PER_PROCESS = 60
@@ -50,7 +51,7 @@ class CampaignResult(msgspec.Struct, kw_only=True):
     processor_s: float = 0.0
     fault_counts: Counter[str] = msgspec.field(default_factory=Counter)
     operations: Counter[str] = msgspec.field(default_factory=Counter)
-    marks: dict[Level, Counter[str]] = msgspec.field(default_factory=lambda: {"loop": Counter(), "core": Counter()})
+    marks: dict[Level, Counter[str]] = msgspec.field(default_factory=lambda: {level: Counter() for level in LEVELS})
     failures: list[Outcome] = msgspec.field(default_factory=list)
     is_interrupted: bool = False
 
@@ -73,10 +74,9 @@ class CampaignResult(msgspec.Struct, kw_only=True):
 
     def missing_marks(self) -> list[str]:
         """Return the marks that no run reached, of the levels that had any run."""
-        wanted: list[tuple[Level, tuple[str, ...]]] = [("loop", LOOP_MARKS), ("core", CORE_MARKS)]
         return [
             f"{mark} ({level} level)"
-            for level, marks in wanted
+            for level, marks in MARKS.items()
             if self.run_counts[level]
             for mark in marks
             if not self.marks[level][mark]
@@ -101,13 +101,26 @@ def run_one(options: SimOptions, *, trace: bool = False) -> Outcome:
     """Make one run, with its bug planted if it has one."""
     # Here, so that a process loads only what it runs; and before the planting, which replaces names in what is loaded.
     from quorate.lab.museum import bug_named, planted
-    from quorate.lab.simulation.core_run import run_core
-    from quorate.lab.simulation.run import run_loop
 
     bug = bug_named(options.bug) if options.bug else None
-    run = run_core if options.level == "core" else run_loop
+    run = runner_of(options.level)
     with planted(bug):
         return run(options, dict(bug.conditions) if bug is not None else None, trace=trace)
+
+
+def runner_of(level: Level) -> Callable[..., Outcome]:
+    """Return what makes a run of a level: called with options, fixed conditions, and `trace`."""
+    match level:
+        case "loop":
+            from quorate.lab.simulation.run import run_loop
+
+            return run_loop
+        case "core":
+            from quorate.lab.simulation.core_run import run_core
+
+            return run_core
+        case _:
+            assert_never(level)
 
 
 def run_campaign(

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from quorate.kernel import SECOND
 from quorate.lab.simulation.campaign import CampaignOptions, CampaignResult
-from quorate.lab.simulation.marks import CORE_MARKS, LOOP_MARKS
-from quorate.lab.simulation.options import Outcome
+from quorate.lab.simulation.marks import MARKS
+from quorate.lab.simulation.options import LEVELS, Outcome
 from quorate.lab.simulation.smaller import schedule_lines, shrink_run
 
 
@@ -122,12 +122,13 @@ def print_failure(console: Console, outcome: Outcome, *, run_count_max: int = 10
 
 
 def _marks_table(result: CampaignResult) -> Table:
-    table = Table("sometimes", "loop", "core", box=None, pad_edge=False)
-    for mark in dict.fromkeys((*LOOP_MARKS, *CORE_MARKS)):
+    levels = [level for level in LEVELS if result.run_counts[level]]
+    table = Table("sometimes", *levels, box=None, pad_edge=False)
+    for mark in dict.fromkeys(mark for level in levels for mark in MARKS[level]):
         cells = []
-        for level, marks in (("loop", LOOP_MARKS), ("core", CORE_MARKS)):
-            count = result.marks[level][mark]  # type: ignore[index]  # both are levels
-            wanted = mark in marks and result.run_counts[level]
+        for level in levels:
+            count = result.marks[level][mark]
+            wanted = mark in MARKS[level]
             cells.append(f"{count:,}" if count else ("[red]never[/]" if wanted else "-"))
         table.add_row(mark, *cells)
     return table

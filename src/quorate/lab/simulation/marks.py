@@ -5,8 +5,9 @@ A name of a mark of the code, or `fault: …`, which counts deeds of the nemesis
 
 from typing import Final
 
-# Reached by loop-level campaigns …
-LOOP_MARKS: Final = (
+from quorate.lab.simulation.options import Level
+
+_LOOP: Final = (
     "raft: a leader was deposed",
     "raft: conflicting entries replaced",
     "raft: snapshot installed",
@@ -26,8 +27,7 @@ LOOP_MARKS: Final = (
     "wal: torn tail cut",
 )
 
-# … and by core-level ones.
-CORE_MARKS: Final = (
+_CORE: Final = (
     "raft: a leader was deposed",
     "raft: conflicting entries replaced",
     "raft: snapshot installed",
@@ -44,6 +44,9 @@ CORE_MARKS: Final = (
     "raft: a refusal came too late",
     "raft: a forwarded read expired",
 )
+
+MARKS: Final[dict[Level, tuple[str, ...]]] = {"loop": _LOOP, "core": _CORE}
+"""Level → what its campaigns must reach."""
 
 ENOUGH_SEEDS: Final = 300
 """A campaign of so many seeds of a level must have reached all of them; a smaller one only says what it missed."""

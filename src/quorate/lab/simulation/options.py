@@ -8,6 +8,8 @@ from quorate.kernel import Duration, seconds
 from quorate.sim import FaultSchedule
 
 Level = Literal["loop", "core"]
+LEVELS: tuple[Level, ...] = ("loop", "core")
+"""Whole servers; Raft machines alone."""
 
 # What went wrong, in one word; "" is a run that passed.
 Kind = Literal[
@@ -31,8 +33,8 @@ class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         seed: generates every choice.
-        level: loop runs the whole shipped server on its own event loop, core runs the machines alone.
-        node_count: 0: drawn, 3 or 5.
+        level: loop runs the whole shipped server on its own event loop, core runs Raft's machines alone.
+        node_count: 0: drawn.
         span: time under faults, before the second phase; 0: that of the level.
         bug: a planted bug of the museum, by name.
         faults: replaces drawn and aimed faults; what an earlier run applied replays it.
