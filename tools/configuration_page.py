@@ -6,12 +6,11 @@ python tools/configuration_page.py          writes the page
 import inspect
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
-from quorate.server import Config
-from quorate.server import config as module
+from quorate.server import Config, config, keyspaces
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
@@ -44,7 +43,19 @@ http = "127.0.0.1:7180"
 ```
 """
 
-TABLES = ("Listen", "TLS", "Limits", "Timing", "Storage")
+TABLES: tuple[type, ...] = (
+    config.Listen,
+    config.TLS,
+    config.Limits,
+    config.Timing,
+    config.Storage,
+    keyspaces.Keyspace,
+    keyspaces.Placement,
+    keyspaces.Replication,
+    keyspaces.Site,
+)
+
+SHOWN_BELOW = ("listen", "tls", "limits", "timing", "storage")
 
 
 def comments_of(kind: type) -> dict[str, str]:
@@ -74,8 +85,20 @@ def shown(value: Any) -> str:
             return f'`"{value}"`'
         case dict():
             return "empty"
+        case None:
+            return "left out"
+        case msgspec.Struct():
+            return "see below"
         case _:
             return f"`{value}`"
+
+
+def words_of(hint: Any) -> str:
+    """Return a type of several parts in the words of TOML."""
+    parts = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hint) is dict:
+        return "table"
+    return " or ".join(part.__name__ if isinstance(part, type) else "table" for part in parts)
 
 
 def table_of(kind: type, *, skipped: tuple[str, ...] = ()) -> list[str]:
@@ -88,7 +111,9 @@ def table_of(kind: type, *, skipped: tuple[str, ...] = ()) -> list[str]:
         default = (
             "required" if field.required else shown(field.default if field.default is not msgspec.NODEFAULT else {})
         )
-        name = field.type.__name__ if isinstance(field.type, type) else "table"
+        name = field.type.__name__ if isinstance(field.type, type) else words_of(field.type)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            name = "table"
         meaning = comments[field.name].replace("|", "\\|")
         rows.append(f"| `{field.name}` | {name} | {default} | {meaning} |")
     return rows
@@ -96,9 +121,8 @@ def table_of(kind: type, *, skipped: tuple[str, ...] = ()) -> list[str]:
 
 def page() -> str:
     """Return the page."""
-    parts = [HEAD, "## The node\n", *table_of(Config, skipped=("listen", "tls", "limits", "timing", "storage"))]
-    for name in TABLES:
-        kind: type = getattr(module, name)
+    parts = [HEAD, "## The node\n", *table_of(Config, skipped=SHOWN_BELOW)]
+    for kind in TABLES:
         head, _, rest = (kind.__doc__ or "").partition(": ")
         parts += [f"\n## {head}\n", rest[:1].upper() + rest[1:] + "\n", *table_of(kind)]
     return "\n".join(parts) + "\n"

@@ -24,15 +24,19 @@ from quorate.storage import LMDBBase
 log = logging.getLogger("quorate.process")
 
 
-def load_config(path: Path) -> Config:
-    """Return the configuration in a file; raise ConfigError that names the file and the key."""
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file; raise ConfigError that names it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as cause:
         raise ConfigError(f"{path}: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
         raise ConfigError(f"{path}: not a text in UTF-8") from cause
-    return load(text, name=str(path))
+
+
+def load_config(path: Path) -> Config:
+    """Return the configuration in a file; raise ConfigError that names the file and the key."""
+    return load(read_text(path), name=str(path))
 
 
 def _check_group_count(directory: Path, config: Config) -> None:

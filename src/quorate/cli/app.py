@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from quorate.cli import cluster, compare, data, judging, laboratory, maelstrom, simulation
+from quorate.cli import cluster, compare, data, judging, keyspaces, laboratory, maelstrom, simulation
 from quorate.kernel.errors import IndefiniteError, QuorateError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cluster.register(app)
+keyspaces.register(app)
 laboratory.register(app)
 judging.register(app)
 maelstrom.register(app)

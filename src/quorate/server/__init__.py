@@ -1,22 +1,43 @@
 """A whole member of a cluster: configuration, node, doors. The same in every world."""
 
-from quorate.server.config import Config, Limits, Listen, Storage, Timing, check, load, parse_address
+from quorate.server.config import (
+    Config,
+    Limits,
+    Listen,
+    Storage,
+    Timing,
+    check,
+    keyspace_problems,
+    load,
+    parse,
+    parse_address,
+)
+from quorate.server.declared import Refusal
+from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, replica_counts
 from quorate.server.node import Node
 from quorate.server.replica import Replica, founding_mark, open_state
 from quorate.server.server import Server
 
 __all__ = [
     "Config",
+    "Keyspace",
     "Limits",
     "Listen",
     "Node",
+    "Placement",
+    "Refusal",
     "Replica",
+    "Replication",
     "Server",
+    "Site",
     "Storage",
     "Timing",
     "check",
     "founding_mark",
+    "keyspace_problems",
     "load",
     "open_state",
+    "parse",
     "parse_address",
+    "replica_counts",
 ]

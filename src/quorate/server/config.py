@@ -1,6 +1,7 @@
 """The configuration of one node: a TOML file; unknown keys are refused with the nearest known name."""
 
 import difflib
+import re
 import tomllib
 from typing import Any, get_args, get_type_hints
 
@@ -9,6 +10,8 @@ import msgspec
 from quorate.env import Address
 from quorate.kernel import Duration, NodeId, milliseconds
 from quorate.kernel.errors import ConfigError
+from quorate.server.declared import Refusal, problems
+from quorate.server.keyspaces import Keyspace, Site
 
 CLUSTER_BYTES_MAX = 200
 _MAY_BE_ZERO = ("trailing_entry_count", "free_bytes_min", "reserve_bytes")
@@ -115,6 +118,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     timing: Timing = Timing()
     storage: Storage = Storage()
+    # Parts of the data that are kept in another way than the rest: name → table, alike on all nodes.
+    keyspaces: dict[str, Keyspace] = {}
+    # Where nodes stand: id → table, alike on all nodes.
+    nodes: dict[int, Site] = {}
+    # Functions that merge concurrent values (conflicts = "merge:NAME"): name → module:function, alike on all nodes.
+    merges: dict[str, str] = {}
 
     @property
     def node_id(self) -> NodeId:
@@ -146,12 +155,23 @@ def load(text: str, *, name: str = "configuration") -> Config:
     Raises:
         ConfigError: with the file's name and the key; for an unknown key also the nearest known one.
     """
+    config = parse(text, name=name)
+    check(config, name=name)
+    return config
+
+
+def parse(text: str, *, name: str = "configuration") -> Config:
+    """Return the configuration in a TOML text, of which the values may contradict each other.
+
+    Raises:
+        ConfigError: as for `load`.
+    """
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
         raise ConfigError(f"{name}: not TOML: {cause}") from cause
     _refuse_unknown(tree, Config, name, "")
-    for table in ("peers", "redis"):
+    for table in ("peers", "redis", "nodes"):
         keys = tree.get(table, {})
         if isinstance(keys, dict):
             for key in keys:
@@ -161,7 +181,6 @@ def load(text: str, *, name: str = "configuration") -> Config:
         config = msgspec.convert(tree, Config, strict=False)
     except msgspec.ValidationError as cause:
         raise ConfigError(f"{name}: {cause}") from cause
-    check(config, name=name)
     return config
 
 
@@ -189,6 +208,7 @@ def check(config: Config, *, name: str = "configuration") -> None:
         raise ConfigError(f"{name}: timing: heartbeat_interval_ms must be at most a third of election_timeout_ms")
     if not 1 <= config.group_count <= 1024:
         raise ConfigError(f"{name}: group_count: must be from 1 to 1024")
+    _check_keyspaces(config, name)
     files = (config.tls.certificate, config.tls.key, config.tls.authority)
     if any(files) and not all(files):
         raise ConfigError(f"{name}: tls: certificate, key and authority are needed together")
@@ -201,6 +221,27 @@ def check(config: Config, *, name: str = "configuration") -> None:
         raise ConfigError(f"{name}: tls.redis: certificate, key and authority are needed")
 
 
+def keyspace_problems(config: Config) -> list[tuple[str, Refusal]]:
+    """Return (keyspace, why) for every declaration that cannot be kept."""
+    nodes = tuple(NodeId(int(node)) for node in sorted(config.peers))
+    sites = {NodeId(int(node)): site for node, site in config.nodes.items()}
+    return list(
+        problems(config.keyspaces, nodes=nodes, sites=sites, group_count=config.group_count, merges=config.merges)
+    )
+
+
+def _check_keyspaces(config: Config, name: str) -> None:
+    """Raise ConfigError for a keyspace that cannot be kept as declared, with the reason."""
+    for title, refusal in keyspace_problems(config):
+        raise ConfigError(f"{name}: keyspaces.{title}{'.' if refusal.key else ''}{refusal.key}: {refusal.sentence}")
+    for node, site in sorted(config.nodes.items()):
+        if not 0 < site.weight <= 1_000:
+            raise ConfigError(f"{name}: nodes.{node}.weight: must be above 0 and at most 1000")
+    for title, text in sorted(config.merges.items()):
+        if not re.fullmatch(r"[\w.]+:\w+", text):
+            raise ConfigError(f"{name}: merges.{title}: {text!r} is not module:function")
+
+
 def _refuse_unknown(tree: dict[str, Any], kind: type, name: str, prefix: str) -> None:
     hints = get_type_hints(kind)
     for key, value in tree.items():
@@ -211,5 +252,16 @@ def _refuse_unknown(tree: dict[str, Any], kind: type, name: str, prefix: str) ->
         inner = hints[key]
         if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             _refuse_unknown(value, inner, name, f"{prefix}{key}.")
+        elif isinstance(value, dict) and _values_of(inner) is not None:
+            for title, table in value.items():
+                if isinstance(table, dict):
+                    _refuse_unknown(table, _values_of(inner) or inner, name, f"{prefix}{key}.{title}.")
         elif isinstance(value, dict) and not get_args(inner):
             raise ConfigError(f"{name}: {prefix}{key} is not a table")
+
+
+def _values_of(hint: Any) -> type[msgspec.Struct] | None:
+    """Return the table that the values of a table of tables are; None for any other kind of value."""
+    args = get_args(hint)
+    inner = args[1] if len(args) == 2 else None
+    return inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None

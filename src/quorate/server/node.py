@@ -112,6 +112,9 @@ class Node:
 
     async def start(self) -> None:
         """Recover and join the cluster; raise StorageError or OSError with what to do."""
+        for name, keyspace in sorted(self.config.keyspaces.items()):
+            if keyspace.is_leaderless:
+                raise ConfigError(f"keyspaces.{name}: leaderless keyspaces can be declared and checked, not served yet")
         storage = self.config.storage
         self._wal = await WriteAheadLog.open(
             self.env.disk,

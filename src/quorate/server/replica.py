@@ -26,6 +26,7 @@ from quorate.protocols.raft import (
     SnapshotMarker,
 )
 from quorate.replication import Group, GroupConfig, Host, Sink, Snapshots, Source, Vocabulary
+from quorate.server.keyspaces import DATABASE_COUNT
 from quorate.storage import Base
 from quorate.store import BATCHES, NEEDS_LOG, Batch, Command, KeyValueStore, Limits, NodeInfo, Reply, ReplyError
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("quorate.replica")
 
-DATABASE_COUNT = 16
 SYSTEM_DB = DATABASE_COUNT
 """The database in which the cluster keeps what it must agree on about itself; doors do not offer it."""
 

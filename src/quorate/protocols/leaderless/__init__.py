@@ -26,11 +26,12 @@ from quorate.protocols.leaderless.config import LeaderlessConfig, Purge, ReadRep
 from quorate.protocols.leaderless.outputs import Answered, CellChanged, Failed, Settled
 from quorate.protocols.leaderless.records import RECORDS, Adopted, Born, Hinted, HintGone, Stored, canonical
 from quorate.protocols.leaderless.rules import ChangeRefused, Rule, Seen
-from quorate.protocols.leaderless.topology import Place, Preferences, Topology, topology_of
+from quorate.protocols.leaderless.topology import REPLICA_COUNT_MAX, Place, Preferences, Topology, topology_of
 
 __all__ = [
     "LEVELS",
     "RECORDS",
+    "REPLICA_COUNT_MAX",
     "Add",
     "Adopted",
     "Answered",

@@ -1,0 +1,43 @@
+"""`quorate keyspaces check` says what is declared, and why it cannot be had."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from quorate.cli import app
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+HEAD = 'node = 1\ndata = "d"\n[peers]\n1 = "a:1"\n2 = "a:2"\n3 = "a:3"\n'
+
+
+def test_each_keyspace_is_shown_with_its_design(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        HEAD + "[keyspaces.carts]\nprefix = 'cart:'\nconflicts = 'siblings'\n"
+        "replication = { by = 'leaderless', read = 1, write = 2, sloppy = true }\n[keyspaces.ledger]\ndatabase = 2\n"
+    )
+    shown = RUNNER.invoke(app, ["keyspaces", "check", str(file)])
+    assert shown.exit_code == 0
+    assert "database 0, keys cart:…" in shown.output
+    assert "leaderless N=3 R=1 W=2 sloppy" in shown.output
+    assert "linearizable, serializable" in shown.output
+
+
+def test_every_reason_is_given_at_once(tmp_path: Path) -> None:
+    """Whoever mends a declaration wants to see all of what is wrong with it, not one thing after another."""
+    file = tmp_path / "node.toml"
+    file.write_text(
+        HEAD + "[keyspaces.a]\nreplication = { by = 'leaderless', read = 1, write = 1 }\n"
+        "consistency = 'linearizable'\nisolation = 'serializable'\n"
+    )
+    shown = RUNNER.invoke(app, ["keyspaces", "check", str(file)])
+    assert shown.exit_code == 1
+    assert "refused keyspaces.a.isolation: serializable needs one order" in shown.output
+    assert "refused keyspaces.a.consistency: linearizable with R + W <= N" in shown.output
+
+
+def test_nothing_declared_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(HEAD)
+    shown = RUNNER.invoke(app, ["keyspaces", "check", str(file)])
+    assert (shown.exit_code, "databases 0 to 15 are on Raft" in shown.output) == (0, True)
