@@ -11,6 +11,7 @@ from quorate.protocols.leaderless.calls import (
     Synchronized,
     Tick,
 )
+from quorate.protocols.leaderless.cells import COUNTER, HASH, LWW, MIXED, SET, SIBLINGS, CellRule, Kind
 from quorate.protocols.leaderless.changes import (
     Add,
     AnyChange,
@@ -25,13 +26,22 @@ from quorate.protocols.leaderless.changes import (
 from quorate.protocols.leaderless.config import LeaderlessConfig, Purge, ReadRepair
 from quorate.protocols.leaderless.outputs import Answered, CellChanged, Failed, Settled
 from quorate.protocols.leaderless.records import RECORDS, Adopted, Born, Hinted, HintGone, Stored, canonical
+from quorate.protocols.leaderless.rulebook import MERGES, rule_named
 from quorate.protocols.leaderless.rules import ChangeRefused, Rule, Seen
+from quorate.protocols.leaderless.siblings import MergeFunction
 from quorate.protocols.leaderless.topology import REPLICA_COUNT_MAX, Place, Preferences, Topology, topology_of
 
 __all__ = [
+    "COUNTER",
+    "HASH",
     "LEVELS",
+    "LWW",
+    "MERGES",
+    "MIXED",
     "RECORDS",
     "REPLICA_COUNT_MAX",
+    "SET",
+    "SIBLINGS",
     "Add",
     "Adopted",
     "Answered",
@@ -39,6 +49,7 @@ __all__ = [
     "Batch",
     "Born",
     "CellChanged",
+    "CellRule",
     "Change",
     "ChangeRefused",
     "Count",
@@ -46,7 +57,9 @@ __all__ = [
     "Failed",
     "HintGone",
     "Hinted",
+    "Kind",
     "LeaderlessConfig",
+    "MergeFunction",
     "PeerDown",
     "PeerUp",
     "Place",
@@ -68,5 +81,6 @@ __all__ = [
     "Tick",
     "Topology",
     "canonical",
+    "rule_named",
     "topology_of",
 ]

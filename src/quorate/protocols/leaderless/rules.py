@@ -41,17 +41,23 @@ class Rule(Protocol):
 
     # The word in the configuration: lww, siblings, merge:NAME, crdt.
     name: str
-    # Whether a write needs the coordinator's own copy of the cell and a dot of its own (then only owners coordinate).
-    needs_dot: bool
+
+    def needs_dot(self, change: AnyChange) -> bool:
+        """Return whether a change needs the coordinator's own copy and a dot of its own: then only owners coordinate.
+
+        Such a change is on the coordinator's disk before anybody else hears of it, so a dot is never given twice.
+        """
 
     def change(self, cell: bytes, change: AnyChange, *, actor: int, stamp: HybridStamp, context: bytes) -> bytes:
         """Return the cell after a change through this node; it contains the old one.
 
         Args:
-            cell: what this node holds; empty for nothing.
+            cell: what this node holds; empty for nothing. Of a change that needs a dot it holds every event that this
+                actor ever gave for the key, but for those that a tombstone had covered before it was purged.
             change: what the client asks.
             actor: this node in this epoch of its disk; never used again after the node lost its cells.
-            stamp: above every stamp that this node or the client has seen for this key.
+            stamp: above every stamp that this node or the client has seen for this key, and unique. Its `wall_ns` is
+                above every counter of a dot that this actor gave for a key it no longer holds: count on from there.
             context: the token of what the client had read; what it has seen is replaced. Empty: nothing was read.
 
         Raises:
@@ -66,7 +72,10 @@ class Rule(Protocol):
         """
 
     def seen(self, cell: bytes) -> Seen:
-        """Return what a reader sees."""
+        """Return what a reader sees. Of cells and tokens that `merge` or `token` gave, nothing here raises."""
+
+    def sibling_count(self, cell: bytes) -> int:
+        """Return how many living values a string has side by side; 0 or 1 for rules that keep one."""
 
     def token(self, cell: bytes) -> bytes:
         """Return the token of a cell: a client sends it back as context, or as the least that it wants to read."""
