@@ -29,6 +29,7 @@ def trial(
     rate: Annotated[float, typer.Option("--rate", help="Operations per second of all clients, at most.")] = 400.0,
     workers: Annotated[int, typer.Option("--workers", help="Client processes.")] = 20,
     faults: Annotated[str, typer.Option("--faults", help="Names with commas; 'none' harms nothing.")] = "",
+    fault_duration: Annotated[float, typer.Option("--fault-duration", help="Seconds of each fault, about.")] = 1.9,
     output: Annotated[Path, typer.Option("--output", help="Where report and history go.")] = Path("trial"),
 ) -> None:
     """Run real node processes under load, harm them by a printed schedule, and judge what clients saw.
@@ -47,6 +48,7 @@ def trial(
         rate_per_second=rate,
         worker_count=workers,
         faults=names,
+        fault_duration=seconds(fault_duration),
         output=output,
     )
     raise typer.Exit(run_trial(options, console=Console()).exit_status)

@@ -7,7 +7,6 @@ may be stale, and a trial shows it.
 import asyncio
 import base64
 import contextlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from quorate.env import Address
 from quorate.kernel import NodeId, errors
 from quorate.lab.ports import free_address
 from quorate.lab.proxy import Links
-from quorate.lab.systems.base import SIGNALS, Client, Leadership, Signal
+from quorate.lab.systems.base import Client, Leadership
 from quorate.lab.systems.json_http import JSONConnection
-from quorate.lab.systems.processes import Children
+from quorate.lab.systems.programs import program
 from quorate.lab.systems.sockets import owner_of
+from quorate.lab.systems.started import StartedSystem
 
 _ASK_TIMEOUT_S = 0.4
 # What etcd says before it has done anything; all else may have happened ("request timed out", "leader changed").
@@ -94,25 +94,21 @@ class EtcdClient:
         raise errors.ConnectionLost(f"HTTP {status}: {words}")
 
 
-class EtcdSystem:
+class EtcdSystem(StartedSystem):
     """`etcd` 3.4 or newer from the PATH, with its default timing."""
 
-    def __init__(self, *, program: str = "etcd", timeout_s: float = 1.0, is_serializable: bool = False) -> None:
+    def __init__(self, *, program_name: str = "etcd", timeout_s: float = 1.0, is_serializable: bool = False) -> None:
         self.name = "etcd with serializable reads" if is_serializable else "etcd"
-        self._program = program
-        self._timeout_s = timeout_s
+        super().__init__(timeout_s=timeout_s)
+        self._program = program_name
         self._is_serializable = is_serializable
-        self._children = Children()
-        self._directory = Path()
         self._peers: dict[NodeId, Address] = {}
-        self._doors: dict[NodeId, Address] = {}
         self._routes: dict[NodeId, Address] = {}
         self._askers: dict[NodeId, EtcdClient] = {}
 
     async def setup(self, directory: Path, nodes: Sequence[NodeId], links: Links) -> None:
         """Choose ports; each member has one advertised address, whose proxy finds out who dials it."""
-        if shutil.which(self._program) is None:
-            raise errors.UsageError(f"{self._program} is not on the PATH: install the etcd-server package")
+        self._program = program(self._program, package="etcd-server")
         self._directory = directory
         for node in nodes:
             self._peers[node], self._doors[node] = free_address(), free_address()
@@ -129,11 +125,7 @@ class EtcdSystem:
             *("--initial-advertise-peer-urls", f"http://{self._routes[node]}", "--initial-cluster-token", "trial"),
             *("--listen-client-urls", door, "--advertise-client-urls", door, "--log-level", "warn"),
         ]
-        self._children.start(node, [self._program, *settings], log=self._directory / f"node-{node}.log")
-
-    async def stop(self, node: NodeId, how: Signal) -> None:
-        """Crash, pause or terminate a member."""
-        self._children.send(node, SIGNALS[how])
+        self._children.start(node, [self._program, *settings], log=self._log(node))
 
     async def leader(self) -> Leadership:
         """Ask every member; the highest term among those that say they lead themselves."""
@@ -148,26 +140,13 @@ class EtcdSystem:
 
     def client(self, process: int) -> Client:
         """Return a client of one member."""
-        nodes = list(self._doors)
-        return self._client(nodes[process % len(nodes)], timeout_s=self._timeout_s)
+        return self._client(self._spread(process), timeout_s=self._timeout_s)
 
     async def close(self) -> None:
         """Kill all members."""
-        self._children.close()
+        await super().close()
         for asker in self._askers.values():
             await asker.close()
-
-    def door(self, node: NodeId) -> Address:
-        """Return where clients reach a node."""
-        return self._doors[node]
-
-    def trouble(self) -> str:
-        """Say which node ended by itself, if one did."""
-        return self._children.trouble()
-
-    def cpu_s(self) -> float:
-        """Return the processor time of all members so far, seconds."""
-        return self._children.cpu_s()
 
     def _client(self, node: NodeId, *, timeout_s: float) -> EtcdClient:
         return EtcdClient(
@@ -179,7 +158,7 @@ class EtcdSystem:
         return owner_of(caller.port, pids)
 
     async def _status(self, node: NodeId) -> dict[str, Any]:
-        if self._children.is_paused(node) or not self._children.is_running(node):
+        if not self._answers(node):
             return {}
         with contextlib.suppress(errors.OperationError):
             return await self._askers[node].status()

@@ -9,10 +9,12 @@ from quorate.lab.systems.base import System
 from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.quorate_system import QuorateSystem
 from quorate.lab.systems.redis_system import RedisSystem
+from quorate.lab.systems.sentinel_system import SentinelSystem
 
 _MAKERS: Mapping[str, Callable[[], System]] = {
     "quorate": QuorateSystem,
     "redis": RedisSystem,
+    "redis-sentinel": SentinelSystem,
     "etcd": EtcdSystem,
     "etcd-serializable": partial(EtcdSystem, is_serializable=True),
 }

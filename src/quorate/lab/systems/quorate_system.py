@@ -11,15 +11,15 @@ from quorate.env import Address
 from quorate.kernel import NodeId, errors
 from quorate.lab.ports import free_address
 from quorate.lab.proxy import Links
-from quorate.lab.systems.base import SIGNALS, Client, Leadership, Signal
-from quorate.lab.systems.processes import Children
+from quorate.lab.systems.base import Client, Leadership
 from quorate.lab.systems.redis_door import asker_of, client_of
+from quorate.lab.systems.started import StartedSystem
 
 if TYPE_CHECKING:
     from quorate.lab.systems.redis_client import RedisClient
 
 
-class QuorateSystem:
+class QuorateSystem(StartedSystem):
     """`python -m quorate serve`, with the interpreter that runs the trial.
 
     Args:
@@ -29,12 +29,9 @@ class QuorateSystem:
 
     def __init__(self, *, extra: str = "", timeout_s: float = 1.0) -> None:
         self.name = "quorate"
+        super().__init__(timeout_s=timeout_s)
         self._extra = extra
-        self._timeout_s = timeout_s
-        self._children = Children()
-        self._doors: dict[NodeId, Address] = {}
         self._askers: dict[NodeId, RedisClient] = {}
-        self._directory = Path()
 
     async def setup(self, directory: Path, nodes: Sequence[NodeId], links: Links) -> None:
         """Write one configuration per node; each node reaches each other through its own proxy."""
@@ -55,11 +52,7 @@ class QuorateSystem:
         """Start or resume a node."""
         config = self._directory / f"node-{node}.toml"
         command = [sys.executable, "-m", "quorate", "serve", "--config", str(config)]
-        self._children.start(node, command, log=self._directory / f"node-{node}.log")
-
-    async def stop(self, node: NodeId, how: Signal) -> None:
-        """Crash, pause or terminate a node."""
-        self._children.send(node, SIGNALS[how])
+        self._children.start(node, command, log=self._log(node))
 
     async def leader(self) -> Leadership:
         """Ask every node; of those that say they lead, the one of the highest term does."""
@@ -78,31 +71,18 @@ class QuorateSystem:
 
     def client(self, process: int) -> Client:
         """Return a client of one node's door, leader or not."""
-        nodes = list(self._doors)
-        node = nodes[process % len(nodes)]
+        node = self._spread(process)
         address = self._doors[node]
         return client_of(lambda: address, timeout_s=self._timeout_s, where=f"node {node}")
 
     async def close(self) -> None:
         """Kill all nodes."""
-        self._children.close()
+        await super().close()
         for asker in self._askers.values():
             await asker.close()
 
-    def door(self, node: NodeId) -> Address:
-        """Return where clients reach a node."""
-        return self._doors[node]
-
-    def trouble(self) -> str:
-        """Say which node ended by itself, if one did."""
-        return self._children.trouble()
-
-    def cpu_s(self) -> float:
-        """Return the processor time of all nodes so far, seconds."""
-        return self._children.cpu_s()
-
     async def _info(self, node: NodeId) -> dict[str, Any]:
-        if self._children.is_paused(node) or not self._children.is_running(node):
+        if not self._answers(node):
             return {}
         with contextlib.suppress(errors.OperationError):
             return await self._askers[node].info("quorate")
