@@ -282,9 +282,14 @@ class Links:
         """Return what carries bytes from one node to another."""
         return self._directions[source, target]
 
-    async def route(self, source: NodeId, target: NodeId, address: Address) -> Address:
-        """Open the proxy by which `source` reaches `target`, which listens at `address`; return the proxy's address."""
-        return await self._listen(address, lambda _: source, target)
+    async def route(
+        self, source: NodeId, target: NodeId, address: Address, *, listen: Address | None = None
+    ) -> Address:
+        """Open the proxy by which `source` reaches `target`, which listens at `address`; return the proxy's address.
+
+        `listen` asks for an address of the proxy's own, for systems that want one port on several hosts.
+        """
+        return await self._listen(address, lambda _: source, target, listen=listen)
 
     async def route_shared(
         self, target: NodeId, address: Address, *, source_of: Callable[[Address], NodeId | None]
@@ -298,12 +303,21 @@ class Links:
         """
         return await self._listen(address, source_of, target)
 
-    async def _listen(self, address: Address, source_of: Callable[[Address], NodeId | None], target: NodeId) -> Address:
+    async def _listen(
+        self,
+        address: Address,
+        source_of: Callable[[Address], NodeId | None],
+        target: NodeId,
+        *,
+        listen: Address | None = None,
+    ) -> Address:
         def accept() -> asyncio.Protocol:
             # Which node dials is known only once the connection is there, so the pipes come with the first callback.
             return _Accepting(lambda transport: self._accepted(transport, address, source_of, target))
 
-        server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0, backlog=256)
+        server = await asyncio.get_running_loop().create_server(
+            accept, listen.host if listen else "127.0.0.1", listen.port if listen else 0, backlog=256
+        )
         self._servers.append(server)
         host, port = server.sockets[0].getsockname()[:2]
         return Address(host, port)

@@ -84,9 +84,11 @@ class BenchResult:
 class DirectLinks(Links):
     """Links without proxies: everything is reached where it listens."""
 
-    async def route(self, source: NodeId, target: NodeId, address: Address) -> Address:
+    async def route(
+        self, source: NodeId, target: NodeId, address: Address, *, listen: Address | None = None
+    ) -> Address:
         """Return the address itself."""
-        del source, target
+        del source, target, listen
         return address
 
     async def route_shared(self, target: NodeId, address: Address, *, source_of: Any) -> Address:

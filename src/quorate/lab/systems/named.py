@@ -10,6 +10,7 @@ from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.quorate_system import QuorateSystem
 from quorate.lab.systems.redis_system import RedisSystem
 from quorate.lab.systems.sentinel_system import SentinelSystem
+from quorate.lab.systems.zookeeper_system import ZooKeeperSystem
 
 _MAKERS: Mapping[str, Callable[[], System]] = {
     "quorate": QuorateSystem,
@@ -17,6 +18,8 @@ _MAKERS: Mapping[str, Callable[[], System]] = {
     "redis-sentinel": SentinelSystem,
     "etcd": EtcdSystem,
     "etcd-serializable": partial(EtcdSystem, is_serializable=True),
+    "zookeeper": ZooKeeperSystem,
+    "zookeeper-local": partial(ZooKeeperSystem, syncs=False),
 }
 
 SYSTEM_NAMES: tuple[str, ...] = tuple(_MAKERS)
