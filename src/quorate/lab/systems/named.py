@@ -7,6 +7,7 @@ from functools import partial
 from quorate.kernel import errors
 from quorate.lab.systems.base import System
 from quorate.lab.systems.etcd_system import EtcdSystem
+from quorate.lab.systems.postgres_system import PostgresSystem
 from quorate.lab.systems.quorate_system import QuorateSystem
 from quorate.lab.systems.redis_system import RedisSystem
 from quorate.lab.systems.sentinel_system import SentinelSystem
@@ -20,6 +21,8 @@ _MAKERS: Mapping[str, Callable[[], System]] = {
     "etcd-serializable": partial(EtcdSystem, is_serializable=True),
     "zookeeper": ZooKeeperSystem,
     "zookeeper-local": partial(ZooKeeperSystem, syncs=False),
+    "postgres": PostgresSystem,
+    "postgres-async": partial(PostgresSystem, is_synchronous=False),
 }
 
 SYSTEM_NAMES: tuple[str, ...] = tuple(_MAKERS)

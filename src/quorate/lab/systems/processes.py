@@ -19,9 +19,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Children:
-    """The processes of one system, at most one per node."""
+    """The processes of one system, at most one per node.
 
-    def __init__(self) -> None:
+    Args:
+        with_families: signals reach the processes that a child has started too, as PostgreSQL's do. Each of them may
+            have a group of its own, so they are looked up among all processes (Linux).
+        user: whom children run as; ourselves when absent. Only root can change it.
+    """
+
+    def __init__(self, *, with_families: bool = False, user: str | None = None) -> None:
+        self._with_families = with_families
+        self._user = user
         self._children: dict[NodeId, subprocess.Popen[bytes]] = {}
         self._paused: set[NodeId] = set()
         self._logs: dict[NodeId, Path] = {}
@@ -55,6 +63,9 @@ class Children:
                     cwd=directory,
                     env=None if environment is None else {**os.environ, **environment},
                     start_new_session=True,
+                    user=self._user,
+                    group=self._user,
+                    extra_groups=None if self._user is None else [],
                     preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # takes no lock
                 )
             except OSError as cause:
@@ -72,8 +83,12 @@ class Children:
         elif signal_number == signal.SIGCONT:
             self._paused.discard(node)
         if signal_number == signal.SIGKILL:
-            self._spent_cpu_s[node] = self._spent_cpu_s.get(node, 0.0) + _cpu_s(child.pid)
+            self._spent_cpu_s[node] = self._spent_cpu_s.get(node, 0.0) + self._family_cpu_s(child.pid)
+        family = self._stilled_family(child.pid, signal_number)
         child.send_signal(signal_number)
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal_number)
         if signal_number == signal.SIGKILL:
             child.wait()
             self._paused.discard(node)
@@ -103,19 +118,49 @@ class Children:
 
     def cpu_s(self) -> float:
         """Return the processor time of all processes so far, seconds; 0 where the system does not tell."""
-        running = sum(_cpu_s(child.pid) for child in self._children.values() if child.poll() is None)
+        running = sum(self._family_cpu_s(child.pid) for child in self._children.values() if child.poll() is None)
         return running + sum(self._spent_cpu_s.values())
 
     def close(self) -> None:
         """Kill and reap every process."""
-        for child in self._children.values():
+        for node, child in self._children.items():
             if child.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
-                    child.kill()
+                    self.send(node, signal.SIGKILL)
         for child in self._children.values():
             child.wait()
         self._children.clear()
         self._paused.clear()
+
+    def _family_cpu_s(self, pid: int) -> float:
+        family = [pid, *_descendants(pid)] if self._with_families else [pid]
+        return sum(map(_cpu_s, family))
+
+    def _stilled_family(self, pid: int, signal_number: signal.Signals) -> list[int]:
+        """Return a child's descendants; it is stopped meanwhile, lest it start more while we look."""
+        if not self._with_families or signal_number == signal.SIGTERM:
+            return []
+        if signal_number != signal.SIGCONT:
+            os.kill(pid, signal.SIGSTOP)
+        return _descendants(pid)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return all processes that descend from one. Complexity: O(processes of the machine)."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = Path(f"/proc/{name}/stat").read_text(encoding="utf-8", errors="replace")
+                children.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(name))
+            except (OSError, IndexError):
+                continue  # gone meanwhile
+    found, left = [], [pid]
+    while left:
+        born = children.get(left.pop(), [])
+        found += born
+        left += born
+    return found
 
 
 def _cpu_s(pid: int) -> float:
