@@ -86,6 +86,7 @@ class Trial:
         self._nodes = tuple(NodeId(number) for number in range(1, options.node_count + 1))
         self._recorder = Recorder()
         self._leadership = Leadership()
+        self._asking = asyncio.Lock()
         self._leaders: list[tuple[int, Leadership]] = []
         self._planned: list[PlannedFault] = []
         self._nemesis: Nemesis | None = None
@@ -207,7 +208,7 @@ class Trial:
         last: list[str] = []
         try:
             while self._recorder.now_ns() < deadline_ns:
-                self._leadership = await self._system.leader()
+                self._leadership = await self._ask_leader()
                 outcomes = await asyncio.gather(*(_probe(client, place) for place, client in enumerate(clients)))
                 last = [outcome for outcome in outcomes if outcome]
                 if trouble := _trouble_of(self._system):
@@ -223,9 +224,14 @@ class Trial:
         cause = last[0] if last else f"nodes that are whole: {answered}"
         raise errors.Unreachable(f"{sentence} within {waited_s:.0f} s: {cause}")
 
+    async def _ask_leader(self) -> Leadership:
+        """Ask, one at a time: an adapter has one connection for it to each node, and may act on the answers."""
+        async with self._asking:
+            return await self._system.leader()
+
     async def _sample(self) -> None:
         while True:
-            seen = await self._system.leader()
+            seen = await self._ask_leader()
             before = self._leaders[-1][1] if self._leaders else None
             self._leadership = seen
             if before is None or (before.node, before.term) != (seen.node, seen.term):

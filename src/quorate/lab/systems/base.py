@@ -80,7 +80,7 @@ class System(Protocol):
         """Harm a node's process: "crash" (kill -9), "pause" (SIGSTOP), "terminate" (SIGTERM). Harmless twice."""
 
     async def leader(self) -> Leadership:
-        """Ask all nodes who leads, with a short timeout (at most 0.5 s); never raises."""
+        """Ask all nodes who leads, with a short timeout (at most 0.5 s); never raises. One call at a time."""
 
     def client(self, process: int) -> Client:
         """Return a new, unconnected client; processes are spread over the nodes by their number."""

@@ -154,8 +154,7 @@ class EtcdSystem(StartedSystem):
         )
 
     def _source_of(self, caller: Address) -> NodeId | None:
-        pids = {node: pid for node in self._doors if (pid := self._children.pid(node)) is not None}
-        return owner_of(caller.port, pids)
+        return owner_of(caller.port, self._children.pids())
 
     async def _status(self, node: NodeId) -> dict[str, Any]:
         if not self._answers(node):

@@ -7,6 +7,7 @@ from functools import partial
 from quorate.kernel import errors
 from quorate.lab.systems.base import System
 from quorate.lab.systems.etcd_system import EtcdSystem
+from quorate.lab.systems.nats_system import NATSSystem
 from quorate.lab.systems.postgres_system import PostgresSystem
 from quorate.lab.systems.quorate_system import QuorateSystem
 from quorate.lab.systems.redis_system import RedisSystem
@@ -23,6 +24,8 @@ _MAKERS: Mapping[str, Callable[[], System]] = {
     "zookeeper-local": partial(ZooKeeperSystem, syncs=False),
     "postgres": PostgresSystem,
     "postgres-async": partial(PostgresSystem, is_synchronous=False),
+    "nats": NATSSystem,
+    "nats-direct": partial(NATSSystem, is_direct=True),
 }
 
 SYSTEM_NAMES: tuple[str, ...] = tuple(_MAKERS)

@@ -107,6 +107,10 @@ class Children:
         child = self._children.get(node)
         return child.pid if child is not None and child.poll() is None else None
 
+    def pids(self) -> dict[NodeId, int]:
+        """Return the ids of all processes that run."""
+        return {node: child.pid for node, child in self._children.items() if child.poll() is None}
+
     def trouble(self) -> str:
         """Say which process ended by itself, with the last line of its log; nothing when none did."""
         for node, child in self._children.items():

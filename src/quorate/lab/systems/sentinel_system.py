@@ -222,8 +222,7 @@ class SentinelSystem(StartedSystem):
 
     def _source_of(self, caller: Address) -> NodeId | None:
         for children in (self._children, self._watchers):
-            pids = {node: pid for node in self._doors if (pid := children.pid(node)) is not None}
-            if (owner := owner_of(caller.port, pids)) is not None:
+            if (owner := owner_of(caller.port, children.pids())) is not None:
                 return owner
         return None
 
