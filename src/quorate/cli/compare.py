@@ -1,12 +1,28 @@
 """Commands that run designs side by side, measured beside theory."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
-app = typer.Typer(help="Runs designs side by side, each figure beside its prediction.", no_args_is_help=True)
+
+class _Designs(TyperGroup):
+    """Takes what is none of its commands as designs: `quorate compare raft leaderless:r=1,w=1`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
+            args = ["designs", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Designs,
+    help="Runs designs side by side, such as raft and leaderless:n=3,r=1,w=1, each figure beside its prediction.",
+    no_args_is_help=True,
+)
 
 Seed = Annotated[int, typer.Option("--seed", help="What reproduces a run.")]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Write a picture there, as SVG.")]
@@ -64,3 +80,103 @@ def membership(
     print_membership(Console(), options, rows)
     if plot is not None:
         plot.write_text(membership_svg(rows), encoding="utf-8")
+
+
+@app.command()
+def designs(
+    designs: Annotated[
+        list[str],
+        typer.Argument(
+            help="raft[:lease,election=MS] or leaderless[:n=3,r=2,w=2,sloppy,eager,repair=…,rule=…,hints=no,"
+            "anti-entropy=no]; w=0 is fire and forget."
+        ),
+    ],
+    faults: Annotated[
+        str,
+        typer.Option(
+            "--faults", help="With commas: none, slow-link, minority, majority, one-way, kill, zone, shatter."
+        ),
+    ] = "none,slow-link,minority,majority,one-way,kill,zone",
+    seeds: Annotated[str, typer.Option("--seeds", help="With commas; each is one more run of everything.")] = "1",
+    nodes: Annotated[int, typer.Option("--nodes", help="3, or 5 to 9, in three zones.")] = 5,
+    rate: Annotated[float, typer.Option("--rate", help="Operations a second, through all nodes.")] = 120.0,
+    span: Annotated[float, typer.Option("--span", help="Simulated seconds of each fault.")] = 4.0,
+    latency: Annotated[float, typer.Option("--latency", help="Least delay of every link, ms.")] = 0.5,
+    jitter: Annotated[float, typer.Option("--jitter", help="Most that is added to it, ms.")] = 1.5,
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes; 0: one per core.", min=0)] = 0,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the cards there, as one page.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write everything there.")] = None,
+) -> None:
+    """Run designs under the same load and the same faults; print a measured card for each.
+
+    In simulation: exact, and the same again from the same command. PACELC letters are derived from the figures.
+    Exit status 0: every prediction was within its tolerance; 3: some were not; 1: what was asked cannot be.
+    """
+    import msgspec
+
+    from quorate.kernel.errors import UsageError
+    from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_in_processes
+
+    try:
+        numbers = tuple(int(seed) for seed in seeds.split(","))
+    except ValueError as cause:
+        raise UsageError(f"--seeds: whole numbers with commas, not {seeds!r}") from cause
+    options = CompareOptions(
+        designs=tuple(designs),
+        scenarios=tuple([name.strip() for name in faults.split(",")]),
+        seeds=numbers,
+        node_count=nodes,
+        rate=rate,
+        span_s=span,
+        latency_ms=latency,
+        jitter_ms=jitter,
+    )
+    run_count, console = len(options.plans()), Console()
+    with Console(stderr=True).status(f"0 of {run_count} runs") as status:
+        found = compare_designs(
+            options,
+            runner=run_in_processes(jobs or os.cpu_count() or 1),
+            on_done=lambda done: status.update(f"{done} of {run_count} runs"),
+        )
+    print_comparison(console, found)
+    if html is not None:
+        html.write_text(render_page(found), encoding="utf-8")
+        console.print(f"page     {html}", highlight=False, soft_wrap=True)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+        console.print(f"figures  {json}", highlight=False, soft_wrap=True)
+    within, count = found.prediction_counts
+    raise typer.Exit(0 if within == count else 3)
+
+
+@app.command()
+def pbs(
+    fits: Annotated[
+        str, typer.Option("--fits", help="Published latencies, with commas.")
+    ] = "LNKD-SSD,LNKD-DISK,YMMR,WAN",
+    quorums: Annotated[str, typer.Option("--quorums", help="R/W with commas, N = 3.")] = "1/1,2/1,1/2,2/2",
+    trials: Annotated[
+        int, typer.Option("--trials", help="Trials of each prediction.", min=1, max=50_000_000)
+    ] = 200_000,
+    seed: Seed = 1,
+    plot: Plot = None,
+) -> None:
+    """Predict how soon a read sees a write, from published latencies; beside what their authors published.
+
+    Exit status 0: every published figure was met within its tolerance; 3: some were not.
+    """
+    from quorate.kernel.errors import UsageError
+    from quorate.lab.compare import PBSOptions, pbs_svg, predict_rows, print_rows
+
+    try:
+        pairs = [pair.split("/") for pair in quorums.split(",")]
+        counts = tuple([(int(r), int(w)) for r, w in pairs])
+    except ValueError as cause:
+        raise UsageError(f"--quorums: R/W with commas, such as 1/1,2/1; not {quorums!r}") from cause
+    names = tuple([name.strip() for name in fits.split(",")])
+    options = PBSOptions(fits=names, quorums=counts, trial_count=trials, seed=seed)
+    rows = predict_rows(options)
+    print_rows(Console(), rows, options)
+    if plot is not None:
+        plot.write_text(pbs_svg(rows), encoding="utf-8")
+    raise typer.Exit(0 if all(all(row.verdicts.values()) for row in rows) else 3)
