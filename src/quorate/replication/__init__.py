@@ -1,5 +1,7 @@
 """Between machines below and services above: hosts, links, groups, snapshots."""
 
+from quorate.replication.available import MESSAGES as AVAILABLE_MESSAGES
+from quorate.replication.available import Available, AvailableConfig, AvailableMessage, shared_ranges
 from quorate.replication.frames import FRAME_BYTES_MAX, PROTOCOL_VERSION, FrameReader, Kind, frame
 from quorate.replication.group import Group
 from quorate.replication.host import Host
@@ -9,9 +11,13 @@ from quorate.replication.snapshots import PIECES, Sink, Snapshots, Source
 from quorate.replication.turn import Turn
 
 __all__ = [
+    "AVAILABLE_MESSAGES",
     "FRAME_BYTES_MAX",
     "PIECES",
     "PROTOCOL_VERSION",
+    "Available",
+    "AvailableConfig",
+    "AvailableMessage",
     "Caller",
     "FrameReader",
     "Group",
@@ -27,4 +33,5 @@ __all__ = [
     "Turn",
     "Vocabulary",
     "frame",
+    "shared_ranges",
 ]

@@ -17,8 +17,8 @@ from quorate.protocols.anti_entropy.index import Index, digest_of
 from quorate.protocols.anti_entropy.intervals import Interval, pieces
 from quorate.protocols.anti_entropy.messages import (
     MESSAGES,
-    AntiEntropyMessage,
     Answer,
+    AntiEntropyMessage,
     Ask,
     Decline,
     Listing,

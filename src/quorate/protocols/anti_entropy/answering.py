@@ -5,7 +5,7 @@ from array import array
 from quorate.kernel import NodeId, marks
 from quorate.protocols.anti_entropy.index import DIGEST_BYTES
 from quorate.protocols.anti_entropy.intervals import PIECE_COUNT_MAX, Interval, pieces
-from quorate.protocols.anti_entropy.messages import Answer, Ask, Decline, Listing, Names, Sums
+from quorate.protocols.anti_entropy.messages import AGAIN, CUT, Answer, Ask, Decline, Listing, Names, Sums
 from quorate.protocols.anti_entropy.state import AntiEntropyState
 
 # A question larger than any configuration makes is refused: it would cost its receiver more than its sender.
@@ -16,7 +16,7 @@ def to_digests(data: bytes) -> "array[int] | None":
     """Return the digests in bytes, None when it cannot be digests. Little endian whatever the machine."""
     if len(data) % DIGEST_BYTES:
         return None
-    digests: "array[int]" = array("Q")
+    digests: array[int] = array("Q")
     digests.frombytes(data)
     if _IS_BIG_ENDIAN:
         digests.byteswap()
@@ -53,7 +53,7 @@ class Answering(AntiEntropyState):
     def _answer(self, ask: Ask) -> Answer | None:
         if len(ask.sums) + len(ask.listings) > PART_COUNT_MAX:
             return None
-        if any(part.last < part.start for part in (*ask.sums, *ask.listings)):
+        if any(part.last < part.start for part in ask.sums) or any(part.last < part.start for part in ask.listings):
             return None
         differing: list[int] = []
         for part in ask.sums:
@@ -62,12 +62,15 @@ class Answering(AntiEntropyState):
                 return None
             differing.append(places)
         names: list[Names] = []
-        bytes_left = self.config.name_bytes_max
+        bytes_left, count_left = self.config.name_bytes_max, self.config.name_count_max
         for listing in ask.listings:
-            found = self._names_in(listing, bytes_left, is_first=not names)
+            # The first one is always answered, so that a comparison goes on whatever the size of keys.
+            is_full = bool(names) and min(bytes_left, count_left) <= 0
+            found = Names((), b"", AGAIN) if is_full else self._names_in(listing)
             if found is None:
                 return None
             bytes_left -= sum(len(key) for key, _ in found.named)
+            count_left -= len(found.named) + len(found.lacking) // DIGEST_BYTES
             names.append(found)
         return Answer(ask.exchange, ask.step, tuple(differing), tuple(names))
 
@@ -86,7 +89,7 @@ class Answering(AntiEntropyState):
             if self.index.xor(run) != digest
         )
 
-    def _names_in(self, listing: Listing, bytes_left: int, *, is_first: bool) -> Names | None:
+    def _names_in(self, listing: Listing) -> Names | None:
         """Return what differs from a listing; None for what makes no sense.
 
         Only what differs is named: equal keys cost 8 bytes on the way here and none on the way back.
@@ -101,15 +104,14 @@ class Answering(AntiEntropyState):
         limit = self.config.name_count_max + len(theirs)
         if not whole.is_single and self.index.count_up_to(whole, limit) > limit:
             marks.hit("anti-entropy: too many keys to name")
-            return Names((), b"", is_too_many=True)
+            return Names((), b"", CUT)
         named: list[tuple[bytes, int]] = []
         for key, digest in self.index.items(whole):
             if unknown.get(digest, 0):
                 unknown[digest] -= 1
             else:
                 named.append((key, digest))
-        # One run is always answered, so that a comparison goes on whatever the size of keys.
-        if sum(len(key) for key, _ in named) > bytes_left and not is_first:
-            return Names((), b"", is_too_many=True)
+        if not whole.is_single and sum(len(key) for key, _ in named) > self.config.name_bytes_max:
+            return Names((), b"", CUT)
         lacking = sorted(digest for digest, count in unknown.items() for _ in range(count))
         return Names(tuple(sorted(named)[: limit + 1]), from_digests(lacking))

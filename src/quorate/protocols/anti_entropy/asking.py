@@ -6,7 +6,7 @@ from quorate.kernel import CancelTimer, NodeId, SetTimer, marks
 from quorate.protocols.anti_entropy.answering import from_digests, to_digests
 from quorate.protocols.anti_entropy.exchanges import Exchange, Work
 from quorate.protocols.anti_entropy.intervals import Interval, pieces
-from quorate.protocols.anti_entropy.messages import Answer, Ask, Decline, Listing, Names, Sums
+from quorate.protocols.anti_entropy.messages import CUT, WHOLE, Answer, Ask, Decline, Listing, Names, Sums
 from quorate.protocols.anti_entropy.outputs import Agreed, Divergent
 from quorate.protocols.anti_entropy.state import ANSWER, BEGIN, AntiEntropyState
 
@@ -27,7 +27,9 @@ class Asking(AntiEntropyState):
         """Fill the budget, go on with what waited for it, and begin what is due."""
         config = self.config
         self._emit(SetTimer(BEGIN, config.interval))
-        self.key_budget = max(1, config.key_rate * config.interval // 1_000_000_000)
+        rate = max(1, config.key_rate * config.interval // 1_000_000_000)
+        # What one answer named too much is paid back.
+        self.key_budget = min(rate, self.key_budget + rate)
         self.cycle_wait_count -= 1
         if not self.queue and self.cycle_wait_count <= 0:
             self._fill_queue()
@@ -167,11 +169,12 @@ class Asking(AntiEntropyState):
             self._take_sums(exchange, work, places)
         keys: dict[bytes, None] = {}
         for work, listing, names in zip(exchange.listed, exchange.asked.listings, answer.names, strict=True):
-            if names.is_too_many:
-                cut = [work.run] if work.run.is_single else pieces(work.run)
-                exchange.work.extend(Work(run, work.level + 1) for run in cut)
-            else:
+            if names.state == WHOLE:
                 keys.update(dict.fromkeys(self._keys_of(work.run, listing, names)))
+            elif names.state == CUT and not work.run.is_single:
+                exchange.work.extend(Work(run, work.level + 1) for run in pieces(work.run))
+            else:
+                exchange.work.append(work)
         if keys:
             self.key_budget -= len(keys)
             self.divergent_count += len(keys)

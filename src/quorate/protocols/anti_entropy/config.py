@@ -35,10 +35,10 @@ class AntiEntropyConfig(msgspec.Struct, frozen=True, kw_only=True):
     # that are equal (8 bytes each, against 128 for one more cut).
     list_key_count: int = 32
 
-    # A run in which a peer would have to name more keys than this is cut further.
+    # A run in which more keys than this would be named is cut further; an answer with so many is full.
     name_count_max: int = 256
 
-    # Bytes of keys in one answer.
+    # Bytes of keys in one answer, after which the rest is asked again.
     name_bytes_max: int = 262_144
 
     # A question is repeated when its answer is so late, and given up after so many attempts.

@@ -1,5 +1,6 @@
 """How a run of hashes is cut into pieces: by arithmetic alone, so that two nodes need not agree on any shape first."""
 
+from itertools import pairwise
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -40,4 +41,4 @@ def pieces(whole: Interval) -> list[Interval]:
     assert start + 1 < end, "one hash cannot be cut"
     width = 1 << max(0, (end - start - 1).bit_length() - PIECE_BITS)
     cuts = [start, *range(start - start % width + width, end, width), end]
-    return [Interval(first, behind) for first, behind in zip(cuts, cuts[1:], strict=False)]
+    return [Interval(first, behind) for first, behind in pairwise(cuts)]

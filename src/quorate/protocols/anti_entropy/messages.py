@@ -10,6 +10,12 @@ from quorate.protocols.anti_entropy.intervals import Hash
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Key = bytes
 
+# What a listing's answer is: all that differs; nothing, because it is more than may be named at one place: cut the run;
+# nothing, because the message was full: ask again.
+WHOLE: Final = 0
+CUT: Final = 1
+AGAIN: Final = 2
+
 
 class Sums(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Digests over a run of hashes: one of the whole, or one of each of its pieces (`pieces`), 8 bytes each."""
@@ -32,8 +38,8 @@ class Names(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     named: tuple[tuple[Key, Hash], ...]
     lacking: bytes
-    # True: more than may be named; cut the run.
-    is_too_many: bool = False
+    # WHOLE, CUT or AGAIN.
+    state: Annotated[int, msgspec.Meta(ge=0, le=2)] = WHOLE
 
 
 class Ask(Message, frozen=True, array_like=True, gc=False, tag=True):

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from quorate.kernel import NodeId, errors, hash_key
+from quorate.kernel import HASH_COUNT, NodeId, errors, hash_key
 from quorate.placement import Node, Ring
 
 REPLICA_COUNT_MAX: Final = 15
@@ -85,6 +85,27 @@ class Preferences:
             found = tuple(NodeId(int(ring.names[place])) for place in places)
             self._walks[datacenter, places] = found
         return found
+
+    def runs(self) -> list[tuple[int, int, tuple[NodeId, ...]]]:
+        """Return all runs of hashes (start, end, owners ascending), in order; neighbours have different owners.
+
+        Complexity: O(tokens · copies).
+        """
+        starts = sorted(dict.fromkeys(start for ring in self._rings.values() for start in ring.cell_starts()))
+        runs: list[tuple[int, int, tuple[NodeId, ...]]] = []
+        for start, end in zip(starts, [*starts[1:], HASH_COUNT], strict=True):
+            owners = tuple(
+                sorted(
+                    NodeId(int(ring.names[place]))
+                    for name, ring in self._rings.items()
+                    for place in ring.places_of_hash(start, self.topology.replica_counts[name])
+                )
+            )
+            if runs and runs[-1][2] == owners:
+                runs[-1] = (runs[-1][0], end, owners)
+            else:
+                runs.append((start, end, owners))
+        return runs
 
     @property
     def datacenters(self) -> tuple[str, ...]:
