@@ -26,7 +26,7 @@ from quorate.sim import Clog, Crash, FaultSchedule, Heal, Partition, Pause, Plan
 @pytest.mark.real
 def test_forty_seeds_of_the_correct_system_pass_at_both_levels() -> None:
     """Nothing is planted, so whatever fails here is a bug of ours: the command that replays it is in the message."""
-    result = run_campaign(CampaignOptions(first_seed=100, seed_count=20, levels=("loop", "core"), job_count=2))
+    result = run_campaign(CampaignOptions(first_seed=100, seed_count=20, levels=("loop", "core"), on="local:2"))
 
     assert [(outcome.options.command, outcome.sentence) for outcome in result.failures] == []
     assert result.run_count == 40
@@ -84,8 +84,8 @@ def test_the_end_of_a_campaign_names_failures_by_the_command_that_replays_them()
     options = CampaignOptions(seed_count=1)
     console = Console(file=text, width=200)
     with CampaignDisplay(console, options) as display:
-        display.on_outcome(result, result.failures[0])
-    print_result(console, options, result, shrunk_max=0)
+        display.on_shard(result, result.to_shard())
+    print_result(console, options, result)
 
     assert "seed 7: invariant: two leaders" in text.getvalue()
     assert "FAILED  quorate sim --seed 7 --level loop" in text.getvalue()

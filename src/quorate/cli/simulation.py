@@ -1,6 +1,5 @@
 """Commands of the simulated world: campaigns of seeds, and the museum of bugs."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(museum, name="museum")
 
 
+# As `quorate.lab.scale` has it; said again here so that the help needs no laboratory.
+_ON_HELP = "local, local:N, dask://HOST:PORT, ray://HOST:PORT, dask://local, ray://local."
+_RESULTS_HELP = "Keep what comes back there; the same command goes on from it after a kill."
 _LEVEL_HELP = "loop: whole servers; core: Raft alone; both."
 
 
@@ -44,14 +46,20 @@ def sim(
     nodes: Annotated[int, typer.Option("--nodes", help="0: drawn.", min=0, max=9)] = 0,
     span: Annotated[float, typer.Option("--span", help="Simulated seconds of faults; 0: the level's.", min=0)] = 0.0,
     bug: Annotated[str | None, typer.Option("--bug", help="Plant a bug of the museum.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="Processes; 0: one per core.", min=0)] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes of the local pool; 0: one per core.", min=0)] = 0,
+    on: Annotated[str, typer.Option("--on", help=_ON_HELP)] = "local",
+    results: Annotated[Path | None, typer.Option("--results", help=_RESULTS_HELP)] = None,
+    seeds_per_job: Annotated[
+        int, typer.Option("--seeds-per-job", help="0: by the number of seeds.", min=0, max=1_000)
+    ] = 0,
+    failures: Annotated[int, typer.Option("--failures", help="Stop after so many; 0: never.", min=0)] = 0,
     hours: Annotated[float, typer.Option("--hours", help="Stop handing out seeds then; 0: never.", min=0)] = 0.0,
     trace: Annotated[bool, typer.Option("--trace", help="With --seed: print what happened, in columns.")] = False,
     schedule: Annotated[
         Path | None, typer.Option("--schedule", help="With --seed: replay the faults of this file of JSON.")
     ] = None,
     save: Annotated[Path | None, typer.Option("--save", help="With --seed: write the applied faults there.")] = None,
-    shrunk: Annotated[int, typer.Option("--shrunk", help="Failures whose schedule is made smaller.", min=0)] = 3,
+    shrunk: Annotated[int, typer.Option("--shrunk", help="Failures whose schedule is made smaller.", min=0)] = 5,
 ) -> None:
     """Run the node itself in a simulated world, many seeds on all cores, and judge every run.
 
@@ -72,13 +80,17 @@ def sim(
         node_count=nodes,
         span=seconds(span),
         bug=bug,
-        job_count=jobs or os.cpu_count() or 1,
+        on=f"local:{jobs}" if on == "local" and jobs else on,
+        results=results,
+        seeds_per_job=seeds_per_job,
         time_max_s=hours * 3600,
+        failure_count_max=failures,
+        shrunk_count_max=shrunk,
     )
-    raise typer.Exit(_campaign(campaign, shrunk=shrunk))
+    raise typer.Exit(_campaign(campaign))
 
 
-def _campaign(options: "CampaignOptions", *, shrunk: int) -> int:
+def _campaign(options: "CampaignOptions") -> int:
     from quorate.lab.museum import bug_named
     from quorate.lab.simulation import CampaignDisplay, print_result, run_campaign
 
@@ -86,8 +98,8 @@ def _campaign(options: "CampaignOptions", *, shrunk: int) -> int:
         bug_named(options.bug)
     console = Console()
     with CampaignDisplay(console, options) as display:
-        result = run_campaign(options, display.on_outcome)
-    print_result(console, options, result, shrunk_max=shrunk)
+        result = run_campaign(options, display.on_shard)
+    print_result(console, options, result)
     return result.exit_status
 
 

@@ -24,6 +24,10 @@ def die(configuration, first_seed, seed_count):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def leave(configuration, first_seed, seed_count):
+    os._exit(0)
+
+
 def die_once(configuration, first_seed, seed_count):
     try:
         os.mkdir(configuration["once"])

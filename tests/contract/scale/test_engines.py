@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from quorate.lab.scale import Drive, Engine, EngineFailed, Job, Lost, Returned, Trouble, make_job, open_engine
+from quorate.lab.scale import Drive, Engine, EngineFailed, Found, Job, Lost, Returned, Trouble, make_job, open_engine
 from quorate.lab.scale.local_engine import LocalEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
@@ -29,9 +29,9 @@ def engine(request: pytest.FixtureRequest, tasks: str) -> Iterator[Engine]:
 def run(engine: Engine, jobs: list[Job]) -> tuple[dict[str, Sum], Drive]:
     found: dict[str, Sum] = {}
 
-    def take(job: Job, result: msgspec.Raw) -> None:
-        assert job.address not in found, "one result for each job"
-        found[job.address] = msgspec.json.decode(result, type=Sum)
+    def take(one: Found) -> None:
+        assert one.job.address not in found, "one result for each job"
+        found[one.job.address] = msgspec.json.decode(one.result, type=Sum)
 
     drive = Drive(engine, None, take)
     drive.run(jobs)
@@ -46,21 +46,23 @@ def test_every_job_comes_back_once_whatever_the_others_do_to_their_processes(
     ranges = [make_job(f"{tasks}:double", {}, first_seed=10 * place, seed_count=10) for place in range(7)]
     killer = make_job(f"{tasks}:die", {"log": str(log)})
     unlucky = make_job(f"{tasks}:die_once", {"once": str(tmp_path / "once")})
+    leaving = make_job(f"{tasks}:leave", {})
     failing = make_job(f"{tasks}:fail", {"what": "this"})
 
-    found, drive = run(engine, [ranges[0], killer, unlucky, failing, *ranges[1:]])
+    found, drive = run(engine, [ranges[0], killer, unlucky, failing, leaving, *ranges[1:]])
 
     report = drive.report
     expected = {job.address: 2 * sum(range(job.first_seed, job.first_seed + 10)) for job in ranges}
     assert {address: one.sum for address, one in found.items()} == expected | {unlucky.address: -1}
     assert os.getpid() not in {one.process for one in found.values()}
     assert log.read_text() == "died\ndied\n"
-    troubles: dict[str, Trouble] = {trouble.kind: trouble for trouble in report.troubles}
-    assert len(report.troubles) == 2
-    assert troubles["killed"].job == killer
-    assert troubles["raised"].job == failing
-    assert "ValueError: nothing comes of this" in troubles["raised"].sentence
-    assert (report.done_count, report.rerun_count, report.is_interrupted) == (8, 2, False)
+    troubles: dict[Job, Trouble] = {trouble.job: trouble for trouble in report.troubles}
+    assert len(report.troubles) == 3
+    assert {job: trouble.kind for job, trouble in troubles.items()} == {
+        killer: "killed", leaving: "killed", failing: "raised"
+    }  # fmt: skip
+    assert "ValueError: nothing comes of this" in troubles[failing].sentence
+    assert (report.done_count, report.rerun_count, report.is_interrupted) == (8, 3, False)
 
 
 def test_a_job_is_run_again_when_its_worker_is_killed_from_outside(engine: Engine, tasks: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ campaign through it; `spread` calls one function for many configurations.
 
 from quorate.lab.scale.answer import Answer, Lost, Raised, Refused, Returned
 from quorate.lab.scale.code import code_hash
-from quorate.lab.scale.drive import Drive, Report, Trouble
+from quorate.lab.scale.drive import Drive, Found, Report, Trouble
 from quorate.lab.scale.engine import Engine, EngineFailed, Handle
 from quorate.lab.scale.job import Job, make_job
 from quorate.lab.scale.named import ON_HELP, check_engine, open_engine
@@ -19,6 +19,7 @@ __all__ = [
     "Drive",
     "Engine",
     "EngineFailed",
+    "Found",
     "Handle",
     "Job",
     "JobsFailed",

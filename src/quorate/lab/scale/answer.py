@@ -52,7 +52,7 @@ def perform(job: Job) -> Answer:
         function = getattr(importlib.import_module(module), name)
         result = function(msgspec.json.decode(job.configuration), job.first_seed, job.seed_count)
         return Returned(msgspec.Raw(msgspec.json.encode(result)))
-    except Exception:  # noqa: BLE001  # whatever the job raises is its answer
+    except (Exception, SystemExit):  # noqa: BLE001  # whatever the job raises is its answer
         return Raised(traceback.format_exc())
 
 

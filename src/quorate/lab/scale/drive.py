@@ -16,6 +16,16 @@ AHEAD: Final = 2
 LOSS_COUNT_MAX: Final = 2
 
 
+class Found(msgspec.Struct, frozen=True):
+    """A job with its result."""
+
+    job: Job
+    # JSON.
+    result: msgspec.Raw
+    # Whether the file had it already.
+    is_known: bool
+
+
 class Trouble(msgspec.Struct, frozen=True):
     """A job without a result."""
 
@@ -48,7 +58,7 @@ class Drive:
         self,
         engine: Engine,
         results: Results | None,
-        on_result: Callable[[Job, msgspec.Raw], None],
+        on_result: Callable[[Found], None],
         *,
         on_trouble: Callable[[Trouble], None] = lambda _trouble: None,
         is_over: Callable[[], bool] = lambda: False,
@@ -99,7 +109,7 @@ class Drive:
             known = self._results.get(job.address) if self._results is not None else None
             if known is not None:
                 self.report.reused_count += 1
-                self._on_result(job, known)
+                self._on_result(Found(job, known, is_known=True))
             else:
                 self._submit(job)
         return True
@@ -113,7 +123,7 @@ class Drive:
                 if self._results is not None:
                     self._results.put(job, answer)
                 self.report.done_count += 1
-                self._on_result(job, result)
+                self._on_result(Found(job, result, is_known=False))
             case Raised(sentence):
                 if self._results is not None:
                     self._results.put(job, answer)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from quorate.kernel.errors import QuorateError
-from quorate.lab.scale.drive import Drive, Trouble
-from quorate.lab.scale.job import Job, make_job
+from quorate.lab.scale.drive import Drive, Found, Trouble
+from quorate.lab.scale.job import make_job
 from quorate.lab.scale.named import open_engine
 from quorate.lab.scale.results import open_results
 
@@ -61,9 +61,9 @@ def spread(
         places.setdefault(job.address, []).append(place)
     found: dict[int, T] = {}
 
-    def take(job: Job, result: msgspec.Raw) -> None:
-        for place in places[job.address]:
-            found[place] = msgspec.json.decode(result, type=kind)
+    def take(one: Found) -> None:
+        for place in places[one.job.address]:
+            found[place] = msgspec.json.decode(one.result, type=kind)
             on_result(place, found[place])
 
     with open_results(results) as kept, open_engine(on, jobs_per_process=jobs_per_process) as engine:

@@ -1,11 +1,8 @@
-"""A campaign: many seeds on all cores, and what they reached together."""
+"""A campaign: many seeds, and what they reached together. `driving` runs one on an engine."""
 
-import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from collections.abc import Callable
+from pathlib import Path
 from typing import assert_never
 
 import msgspec
@@ -13,11 +10,6 @@ import msgspec
 from quorate.kernel import Duration
 from quorate.lab.simulation.marks import ENOUGH_SEEDS, MARKS
 from quorate.lab.simulation.options import LEVELS, Level, Outcome, SimOptions
-
-# A worker process makes so many runs and is replaced: simulated programs leave dead tasks behind on purpose.
-RUNS_PER_PROCESS = 60
-# Runs that are handed out ahead of those that are done, for each process.
-AHEAD = 3
 
 
 class CampaignOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,23 +21,40 @@ class CampaignOptions(msgspec.Struct, frozen=True, kw_only=True):
     node_count: int = 0
     span: Duration = Duration(0)
     bug: str | None = None
-    job_count: int = 1
+    # Who runs it, and the file that keeps what came back: see `quorate.lab.scale`.
+    on: str = "local:1"
+    results: Path | None = None
+    # A job is a range of so many seeds, each at all levels; 0: by the number of seeds. A file that exists knows better.
+    seeds_per_job: int = 0
     # Stop handing out runs after so much real time, seconds; 0: never.
     time_max_s: float = 0.0
     # Stop after so many failures; 0: never.
     failure_count_max: int = 0
+    # So many failures are made smaller, as jobs of the same engine.
+    shrunk_count_max: int = 0
 
-    def runs(self) -> Iterator[SimOptions]:
-        """Yield the options of every run, the levels in turn."""
-        for seed in range(self.first_seed, self.first_seed + self.seed_count):
-            for level in self.levels:
-                yield SimOptions(seed=seed, level=level, node_count=self.node_count, span=self.span, bug=self.bug)
+
+class Shard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a range of seeds found. Shards are added up in any order."""
+
+    run_counts: dict[Level, int]
+    simulated_ns: int
+    processor_s: float
+    fault_counts: dict[str, int]
+    operations: dict[str, int]
+    marks: dict[Level, dict[str, int]]
+    failures: list[Outcome]
+
+    @property
+    def run_count(self) -> int:
+        """Runs done."""
+        return sum(self.run_counts.values())
 
 
 class CampaignResult(msgspec.Struct, kw_only=True):
     """What a campaign has found so far."""
 
-    run_counts: Counter[str] = msgspec.field(default_factory=Counter)
+    run_counts: Counter[Level] = msgspec.field(default_factory=Counter)
     simulated_ns: int = 0
     wall_s: float = 0.0
     processor_s: float = 0.0
@@ -53,6 +62,16 @@ class CampaignResult(msgspec.Struct, kw_only=True):
     operations: Counter[str] = msgspec.field(default_factory=Counter)
     marks: dict[Level, Counter[str]] = msgspec.field(default_factory=lambda: {level: Counter() for level in LEVELS})
     failures: list[Outcome] = msgspec.field(default_factory=list)
+    # The failures that were made smaller: (level, seed) → what is left.
+    shrunk: dict[tuple[Level, int], Outcome] = msgspec.field(default_factory=dict)
+    # What was mended in the file, and the runs whose result was in it already.
+    repairs: list[str] = msgspec.field(default_factory=list)
+    reused_run_count: int = 0
+    # Jobs that were run again because their process died; jobs that have no result, a sentence each.
+    rerun_count: int = 0
+    troubles: list[str] = msgspec.field(default_factory=list)
+    # Why the engine could not go on; "" if it could.
+    broken: str = ""
     is_interrupted: bool = False
 
     @property
@@ -72,6 +91,29 @@ class CampaignResult(msgspec.Struct, kw_only=True):
         if outcome.is_failed:
             self.failures.append(outcome)
 
+    def merge(self, shard: Shard) -> None:
+        """Take the runs of a range of seeds into account."""
+        self.run_counts.update(shard.run_counts)
+        self.simulated_ns += shard.simulated_ns
+        self.processor_s += shard.processor_s
+        self.fault_counts.update(shard.fault_counts)
+        self.operations.update(shard.operations)
+        for level, counts in shard.marks.items():
+            self.marks[level].update(counts)
+        self.failures.extend(shard.failures)
+
+    def to_shard(self) -> Shard:
+        """Return what was found, without what is known of a whole campaign only."""
+        return Shard(
+            run_counts=dict(self.run_counts),
+            simulated_ns=self.simulated_ns,
+            processor_s=self.processor_s,
+            fault_counts=dict(self.fault_counts),
+            operations=dict(self.operations),
+            marks={level: dict(counts) for level, counts in self.marks.items() if counts},
+            failures=self.failures,
+        )
+
     def missing_marks(self) -> list[str]:
         """Return the marks that no run reached, of the levels that had any run."""
         return [
@@ -89,8 +131,8 @@ class CampaignResult(msgspec.Struct, kw_only=True):
 
     @property
     def exit_status(self) -> int:
-        """0: passed; 1: a run failed; 3: harmless, but blind; 130: interrupted."""
-        if self.failures:
+        """0: passed; 1: a run failed, or has no result; 3: harmless, but blind; 130: interrupted."""
+        if self.failures or self.troubles or self.broken:
             return 1
         if self.is_interrupted:
             return 130
@@ -121,59 +163,3 @@ def runner_of(level: Level) -> Callable[..., Outcome]:
             return run_core
         case _:
             assert_never(level)
-
-
-def run_campaign(
-    options: CampaignOptions, on_outcome: Callable[[CampaignResult, Outcome], None] = lambda _result, _outcome: None
-) -> CampaignResult:
-    """Make all runs on a pool of processes.
-
-    Args:
-        options: which.
-        on_outcome: called after each run, in the order in which they end.
-
-    Returns:
-        What was found; also after Ctrl-C, then marked as interrupted.
-    """
-    result = CampaignResult()
-    began = time.monotonic()
-    runs = options.runs()
-    pool = ProcessPoolExecutor(
-        options.job_count,
-        mp_context=get_context("forkserver"),
-        initializer=_be_quiet,
-        max_tasks_per_child=RUNS_PER_PROCESS,
-    )
-    waiting: set[Future[Outcome]] = set()  # no order is taken from it
-    try:
-        while True:
-            is_over = bool(
-                (options.time_max_s and time.monotonic() - began > options.time_max_s)
-                or (options.failure_count_max and len(result.failures) >= options.failure_count_max)
-            )
-            while not is_over and len(waiting) < options.job_count * AHEAD:
-                run = next(runs, None)
-                if run is None:
-                    is_over = True
-                else:
-                    waiting.add(pool.submit(run_one, run))
-            if not waiting:
-                break
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                outcome = future.result()
-                result.add(outcome)
-                result.wall_s = time.monotonic() - began
-                on_outcome(result, outcome)
-    except KeyboardInterrupt:
-        result.is_interrupted = True
-    finally:
-        pool.shutdown(wait=not result.is_interrupted, cancel_futures=True)
-    result.failures.sort(key=lambda outcome: (outcome.options.seed, outcome.options.level))
-    result.wall_s = time.monotonic() - began
-    return result
-
-
-def _be_quiet() -> None:
-    """Leave Ctrl-C to the process that the person sees."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

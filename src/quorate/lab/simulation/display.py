@@ -2,7 +2,7 @@
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,14 +11,24 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.kernel import SECOND
-from quorate.lab.simulation.campaign import CampaignOptions, CampaignResult
+from quorate.lab.simulation.campaign import CampaignOptions, CampaignResult, Shard
+from quorate.lab.simulation.failures import Failures, grouped
 from quorate.lab.simulation.marks import MARKS
 from quorate.lab.simulation.options import LEVELS, Outcome
 from quorate.lab.simulation.smaller import schedule_lines, shrink_run
 
+# Beyond so many runs a campaign has no end to count towards.
+ENDLESS: Final = 1 << 40
+# Failures that are told as they come, and that are listed at the end; beyond, something is wrong everywhere.
+FAILURE_LINES_MAX: Final = 50
+# Where there is no terminal, a line of progress comes so often.
+LINE_SECONDS: Final = 60.0
+# Seeds that are listed for one schedule.
+SEEDS_MAX: Final = 12
+
 
 class CampaignDisplay:
-    """A progress bar with what was reached so far; a line per failure where there is no terminal."""
+    """A progress bar with what was reached so far; now and then a line where there is no terminal."""
 
     def __init__(self, console: Console, options: CampaignOptions) -> None:
         self._console = console
@@ -29,7 +39,9 @@ class CampaignDisplay:
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._bar.add_task("seeds", total=options.seed_count * len(options.levels))
+        total = options.seed_count * len(options.levels)
+        self._task = self._bar.add_task("runs", total=total if total < ENDLESS else None)
+        self._told_s = 0.0
         self._live = (
             Live(self._bar, console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         )
@@ -45,13 +57,19 @@ class CampaignDisplay:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
 
-    def on_outcome(self, result: CampaignResult, outcome: Outcome) -> None:
-        """Show one more run."""
-        self._bar.advance(self._task)
-        if outcome.is_failed:
-            self._console.print(f"seed {outcome.options.seed}: {outcome.kind}: {first_line(outcome.sentence)}")
+    def on_shard(self, result: CampaignResult, shard: Shard) -> None:
+        """Show some more runs."""
+        self._bar.advance(self._task, shard.run_count)
+        shown = FAILURE_LINES_MAX - (len(result.failures) - len(shard.failures))
+        for outcome in shard.failures[: max(0, shown)]:
+            line = f"seed {outcome.options.seed}: {outcome.kind}: {first_line(outcome.sentence)}"
+            self._console.print(line, highlight=False, markup=False)
         if self._live is not None:
             self._live.update(Group(self._bar, Text(speed_line(result)), Text(faults_line(result))))
+        elif result.wall_s - self._told_s > LINE_SECONDS:
+            # In a file that somebody follows.
+            self._told_s = result.wall_s
+            self._console.print(speed_line(result), highlight=False, soft_wrap=True)
 
 
 def first_line(text: str) -> str:
@@ -78,13 +96,17 @@ def faults_line(result: CampaignResult) -> str:
     return f"faults: {', '.join(plain) or 'none'}; {aimed:,} of the harms were aimed"
 
 
-def print_result(console: Console, options: CampaignOptions, result: CampaignResult, *, shrunk_max: int) -> None:
-    """Print what a campaign found, with the smallest schedule of the first failures."""
+def print_result(console: Console, options: CampaignOptions, result: CampaignResult) -> None:
+    """Print what a campaign found: speed, harm, marks, and its failures without repetition."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    for repair in result.repairs:
+        say(repair)
     say(speed_line(result))
+    if result.reused_run_count:
+        say(f"{result.reused_run_count:,} of these runs were in {options.results} already")
     say(faults_line(result))
     console.print(_marks_table(result))
     missing = result.missing_marks()
@@ -92,22 +114,49 @@ def print_result(console: Console, options: CampaignOptions, result: CampaignRes
         say(f"never reached: {'; '.join(missing)}")
         if not result.has_enough_seeds:
             say("(too few seeds to hold that against the campaign)")
-    for place, outcome in enumerate(result.failures):
-        say(f"\nFAILED  {outcome.options.command}")
-        if place < shrunk_max and not result.is_interrupted:
-            print_failure(console, outcome)
-        else:
-            say(f"        {outcome.kind}: {first_line(outcome.sentence)}")
-    if result.is_interrupted:
-        say("interrupted")
-    elif not result.failures:
+    groups = grouped(result.failures, result.shrunk)
+    for group in groups[:FAILURE_LINES_MAX]:
+        _print_group(console, group, result)
+    if len(groups) > FAILURE_LINES_MAX:
+        say(f"... and {len(groups) - FAILURE_LINES_MAX} more kinds of failure")
+    if result.rerun_count:
+        say(f"{result.rerun_count} jobs were run again: the process that ran them had died")
+    for trouble in result.troubles:
+        say(f"NO RESULT  {trouble}")
+    if result.broken:
+        say(f"the campaign could not go on: {result.broken}")
+    elif result.is_interrupted:
+        say("interrupted" + (f"; the same command goes on from {options.results}" if options.results else ""))
+    elif not result.failures and not result.troubles:
         say(f"no run failed ({options.bug or 'nothing planted'})")
     sys.stdout.flush()
+
+
+def _print_group(console: Console, group: Failures, result: CampaignResult) -> None:
+    smallest = group.smallest
+    others = [seed for seed in group.seeds if seed != smallest.options.seed]
+    seeds = ", ".join(map(str, others[:SEEDS_MAX])) + (", ..." if len(others) > SEEDS_MAX else "")
+    # As it failed first: the smaller one has other options.
+    first = next(one for one in result.failures if one.options.seed == smallest.options.seed
+                 and one.options.level == smallest.options.level)  # fmt: skip
+    lines = smaller_lines(first, smallest) if group.is_shrunk else [f"{first.kind}: {first_line(first.sentence)}"]
+    if others:
+        same = "comes down to the same schedule" if group.is_shrunk else "looks alike"
+        lines.append(f"{len(others)} more {same}: seeds {seeds}")
+    text = "\n".join([f"\nFAILED  {first.options.command}", *(f"        {line}" for line in lines)])
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_failure(console: Console, outcome: Outcome, *, run_count_max: int = 100) -> Outcome:
     """Shrink a failing run and print it; return what it was shrunk to."""
     smaller = shrink_run(outcome, run_count_max=run_count_max)
+    text = "\n".join(f"        {line}" for line in smaller_lines(outcome, smaller))
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return smaller
+
+
+def smaller_lines(outcome: Outcome, smaller: Outcome) -> list[str]:
+    """Say what a failure is and what is left of its schedule."""
     text = [
         f"{smaller.kind}: {smaller.sentence}",
         (
@@ -116,9 +165,7 @@ def print_failure(console: Console, outcome: Outcome, *, run_count_max: int = 10
         ),
         *schedule_lines(smaller),
     ]
-    console.print("\n".join(f"        {line}" for part in text for line in part.splitlines()), highlight=False,
-                  markup=False, soft_wrap=True)  # fmt: skip
-    return smaller
+    return [line for part in text for line in part.splitlines()]
 
 
 def _marks_table(result: CampaignResult) -> Table:
