@@ -11,6 +11,7 @@ Source: PostgreSQL 15 documentation, §27.2.5 to 27.2.8 (streaming, synchronous 
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import os
 import pwd
@@ -38,6 +39,7 @@ _MAKE_TIMEOUT_S = 60.0
 _FAILOVER_AFTER_COUNT = 3
 # A node that should follow and is no standby of the primary for so many askings is copied anew.
 _ASTRAY_AFTER_COUNT = 5
+_IPC_RMID = 0
 _FENCE_WAIT_S = 0.05
 _FENCE_WAIT_COUNT = 40
 
@@ -48,7 +50,8 @@ _STATE = """SELECT pg_is_in_recovery()::int,
   COALESCE(pg_wal_lsn_diff(GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0'), 0)::bigint ELSE 0 END
 """
 
-# Silence of two seconds ends a stream on both sides. No socket file, so that nothing but a port is taken.
+# Silence of two seconds ends a stream on both sides. No socket file, and shared memory as files among the data: what is
+# killed leaves nothing behind then.
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -56,6 +59,7 @@ max_connections = 100
 max_wal_senders = 20
 wal_keep_size = 64MB
 shared_buffers = 16MB
+dynamic_shared_memory_type = mmap
 wal_sender_timeout = 2s
 wal_receiver_timeout = 2s
 wal_retrieve_retry_interval = 200ms
@@ -162,6 +166,8 @@ class PostgresSystem(StartedSystem):
     async def close(self) -> None:
         """Kill all nodes and their processes."""
         await super().close()
+        for node in self._doors:
+            _forget_memory(self._home(node))
         for asker in self._askers.values():
             await asker.close()
 
@@ -229,6 +235,7 @@ class PostgresSystem(StartedSystem):
     def _start_as_copy(self, node: NodeId) -> None:
         """Throw a node's data away and start it as a standby, once the primary can be reached for a copy."""
         self._children.send(node, SIGNALS["crash"])
+        _forget_memory(self._home(node))
         self._unsure.discard(node)
         home, route = self._home(node), self._routes[node, self._primary]
         source = f"host={route.host} port={route.port} user=postgres dbname=postgres connect_timeout=2"
@@ -334,6 +341,19 @@ class PostgresSystem(StartedSystem):
         if done.returncode:
             last = done.stdout.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise errors.UsageError(f"{Path(command[0]).name} failed: {''.join(last)}")
+
+
+def _forget_memory(home: Path) -> None:
+    """Give back the one segment of System V memory that every server holds, against two on the same data.
+
+    A server that is killed leaves it, and finds and removes it when it starts again on the same directory.
+    Source: postmaster.pid, whose seventh line is the segment's key and number.
+    """
+    try:
+        number = int((home / "postmaster.pid").read_text(encoding="utf-8").splitlines()[6].split()[1])
+    except (OSError, IndexError, ValueError):
+        return  # it ended in order, or never ran
+    ctypes.CDLL(None).shmctl(number, _IPC_RMID, None)
 
 
 def _debian_places() -> list[Path]:
