@@ -24,9 +24,13 @@ FaultName = Literal[
     "slow-links",
     "lossy-links",
     "reset-links",
+    "skew",
 ]
 
 FAULT_NAMES: tuple[FaultName, ...] = get_args(FaultName)
+
+# Drawn only when they are asked for: not every system allows them.
+_BY_NAME_ALONE: tuple[FaultName, ...] = ("skew",)
 
 # What a trial of default length must hold; the rest fills longer ones.
 _FIRST: tuple[FaultName, ...] = (
@@ -57,6 +61,7 @@ _WORDS: dict[FaultName, str] = {
     "slow-links": "delay every link by 40 to 120 ms",
     "lossy-links": "lose a fifth of all segments, at 1 MB/s",
     "reset-links": "reset every connection, again and again",
+    "skew": "set one node's wall clock wrong, by up to two minutes",
 }
 
 
@@ -94,7 +99,7 @@ def plan_faults(
     Args:
         rng: the stream for all choices.
         duration: how long the load runs.
-        node_count: nodes of the cluster; with one, only faults of processes remain.
+        node_count: nodes of the cluster; with one, only faults of its process and clock remain.
         names: the faults to draw from, each as often as there is room; None takes the default set first and then all.
             Empty: no faults.
         fault_duration: about how long each lasts; the calm after it is about half of it.
@@ -130,8 +135,9 @@ def _first_of(pool: Sequence[FaultName]) -> list[FaultName]:
 
 
 def _pool(names: Sequence[str] | None, node_count: int) -> list[FaultName]:
-    chosen: list[FaultName] = [name for name in FAULT_NAMES if names is None or name in names]
+    wanted = [name for name in FAULT_NAMES if name not in _BY_NAME_ALONE] if names is None else names
+    chosen: list[FaultName] = [name for name in FAULT_NAMES if name in wanted]
     if node_count > 1:
         return chosen
-    alone: list[FaultName] = ["crash-leader", "pause-leader"]
+    alone: list[FaultName] = ["crash-leader", "pause-leader", "skew"]
     return [name for name in alone if name in chosen]

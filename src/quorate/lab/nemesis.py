@@ -11,11 +11,12 @@ from quorate.kernel import SECOND, NodeId
 from quorate.lab.faults import PlannedFault
 from quorate.lab.proxy import Conditions, Links
 from quorate.lab.recorder import Recorder
-from quorate.lab.systems import Leadership, Signal, System
+from quorate.lab.systems import Leadership, Signal, Skewing, System
 
 SLOW = Conditions(delay_s=0.04, jitter_s=0.08)
 LOSSY = Conditions(loss=0.2, bandwidth_bytes=1_000_000)
 _RESET_INTERVAL_S = 0.3
+_SKEW_LOG2_MAX = 7.0  # 128 s
 
 
 class FaultSpan(msgspec.Struct):
@@ -55,6 +56,7 @@ class Nemesis:
         self._recorder = recorder
         self._leadership = leadership
         self._stopped: list[NodeId] = []
+        self._skewed: list[NodeId] = []
         self._resetting: asyncio.Task[None] | None = None
         self.spans: list[FaultSpan] = []
 
@@ -100,6 +102,9 @@ class Nemesis:
         for node in self._stopped:
             await self._system.start(node)
         self._stopped.clear()
+        for node in self._skewed:
+            _skew(self._system, node, 0.0)
+        self._skewed.clear()
         if span is not None:
             span.end_ns = self._recorder.now_ns()
             self._recorder.fault("heal", span.name)
@@ -139,6 +144,8 @@ class Nemesis:
             case "reset-links":
                 self._resetting = asyncio.get_running_loop().create_task(self._reset_often())
                 return f"every {_RESET_INTERVAL_S * 1000:.0f} ms"
+            case "skew":
+                return self._set_wrong(rng, leader if rng.random() < 0.5 else followers[0], leader)
             case _:
                 assert_never(fault.name)
 
@@ -165,6 +172,13 @@ class Nemesis:
         self._links.partition(rest[:half], rest[half:])
         return f"{_names(rest[:half])} | {bridge} | {_names(rest[half:])}"
 
+    def _set_wrong(self, rng: random.Random, node: NodeId, leader: NodeId) -> str:
+        # By a second as often as by minutes: small jumps find other mistakes than large ones.
+        offset_s = rng.choice((-1, 1)) * 2 ** rng.uniform(0, _SKEW_LOG2_MAX)
+        _skew(self._system, node, offset_s)
+        self._skewed.append(node)
+        return f"node {node}{' (leader)' if node == leader else ''} {offset_s:+.1f} s"
+
     async def _reset_often(self) -> None:
         while True:
             self._links.reset()
@@ -174,6 +188,11 @@ class Nemesis:
         wait_ns = at_ns - self._recorder.now_ns()
         if wait_ns > 0:
             await asyncio.sleep(wait_ns / SECOND)
+
+
+def _skew(system: System, node: NodeId, offset_s: float) -> None:
+    assert isinstance(system, Skewing), "a trial refuses skew for systems without it before it begins"
+    system.skew(node, offset_s)
 
 
 def _names(nodes: Sequence[NodeId]) -> str:

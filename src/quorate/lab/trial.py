@@ -30,7 +30,7 @@ from quorate.lab.proxy import Links
 from quorate.lab.recorder import Recorder
 from quorate.lab.report import write_report
 from quorate.lab.statistics import availability, latencies, outages, throughput
-from quorate.lab.systems import Client, Leadership, System, make_system
+from quorate.lab.systems import Client, Leadership, Skewing, System, make_system
 from quorate.lab.workload import Bucket, Workload
 
 _SAMPLE_INTERVAL_S = 0.2
@@ -112,6 +112,10 @@ class Trial:
             names=self._options.faults,
             fault_duration=self._options.fault_duration,
         )
+        if "skew" in (self._options.faults or ()):
+            if not isinstance(self._system, Skewing):
+                raise errors.UsageError(f"no skew for {self._system.name}: its adapter cannot set a clock")
+            self._system.allow_skew()
         print_schedule(self._console, self._options, self._system.name, self._planned)
         links = Links(self._nodes, rng=self._seeds.stream("links"))
         # Data lives in a temporary directory (a trial must not judge what an earlier one left), logs stay.

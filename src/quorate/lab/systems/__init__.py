@@ -1,6 +1,6 @@
 """Systems under test: adapters of five methods each."""
 
-from quorate.lab.systems.base import Client, Leadership, Signal, System
+from quorate.lab.systems.base import Client, Leadership, Signal, Skewing, System
 from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.named import SYSTEM_NAMES, make_system
 from quorate.lab.systems.quorate_system import QuorateSystem
@@ -14,6 +14,7 @@ __all__ = [
     "QuorateSystem",
     "RedisSystem",
     "Signal",
+    "Skewing",
     "System",
     "make_system",
 ]

@@ -7,7 +7,7 @@ faults, recording and the verdict; an adapter knows only how to start, stop and 
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -84,6 +84,17 @@ class System(Protocol):
 
     def client(self, process: int) -> Client:
         """Return a new, unconnected client; processes are spread over the nodes by their number."""
+
+
+@runtime_checkable
+class Skewing(Protocol):
+    """A system whose nodes can be given wrong wall clocks; without these two methods `skew` is refused."""
+
+    def allow_skew(self) -> None:
+        """Prepare for it, before `setup`. Raise UsageError when it cannot be had."""
+
+    def skew(self, node: NodeId, offset_s: float) -> None:
+        """Let a node's wall clock differ from the true one by so many seconds, a monotonic one not at all."""
 
 
 class Closing(Protocol):

@@ -97,6 +97,8 @@ class EtcdClient:
 class EtcdSystem(StartedSystem):
     """`etcd` 3.4 or newer from the PATH, with its default timing."""
 
+    skew_refusal = "it is written in Go and asks the kernel for the time itself, so libfaketime cannot answer for it"
+
     def __init__(self, *, program_name: str = "etcd", timeout_s: float = 1.0, is_serializable: bool = False) -> None:
         self.name = "etcd with serializable reads" if is_serializable else "etcd"
         super().__init__(timeout_s=timeout_s)

@@ -39,6 +39,8 @@ class NATSSystem(StartedSystem):
         is_direct: whether reads ask any replica.
     """
 
+    skew_refusal = "it is written in Go and asks the kernel for the time itself, so libfaketime cannot answer for it"
+
     def __init__(self, *, timeout_s: float = 1.0, is_direct: bool = False) -> None:
         super().__init__(timeout_s=timeout_s)
         self.name = "nats with direct reads" if is_direct else "nats"

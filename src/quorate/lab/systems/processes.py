@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quorate.kernel import NodeId, errors
+from quorate.lab.systems.clocks import FakeClocks
 
 _PR_SET_PDEATHSIG = 1
 
@@ -30,6 +31,8 @@ class Children:
     def __init__(self, *, with_families: bool = False, user: str | None = None) -> None:
         self._with_families = with_families
         self._user = user
+        # Set before the first start: every process then lives by its node's clock.
+        self.clocks: FakeClocks | None = None
         self._children: dict[NodeId, subprocess.Popen[bytes]] = {}
         self._paused: set[NodeId] = set()
         self._logs: dict[NodeId, Path] = {}
@@ -53,6 +56,7 @@ class Children:
         if self.is_running(node):
             self.send(node, signal.SIGCONT)
             return
+        clock = self.clocks.environment(node) if self.clocks is not None else {}
         with log.open("ab") as output:
             try:
                 self._children[node] = subprocess.Popen(
@@ -61,7 +65,7 @@ class Children:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=directory,
-                    env=None if environment is None else {**os.environ, **environment},
+                    env={**os.environ, **(environment or {}), **clock},
                     start_new_session=True,
                     user=self._user,
                     group=self._user,

@@ -23,14 +23,16 @@ class QuorateSystem(StartedSystem):
     """`python -m quorate serve`, with the interpreter that runs the trial.
 
     Args:
-        extra: TOML appended to every node's configuration, for experiments.
+        extra: TOML appended to every node's configuration, for experiments: whole tables.
+        settings: TOML put before it: keys outside any table.
         timeout_s: how long a client waits for an answer, seconds.
     """
 
-    def __init__(self, *, extra: str = "", timeout_s: float = 1.0) -> None:
+    def __init__(self, *, extra: str = "", settings: str = "", timeout_s: float = 1.0) -> None:
         self.name = "quorate"
         super().__init__(timeout_s=timeout_s)
         self._extra = extra
+        self._settings = settings
         self._askers: dict[NodeId, RedisClient] = {}
 
     async def setup(self, directory: Path, nodes: Sequence[NodeId], links: Links) -> None:
@@ -46,7 +48,7 @@ class QuorateSystem(StartedSystem):
             home = directory / f"node-{node}"
             home.mkdir(parents=True, exist_ok=True)
             text = _configuration(node, home=home, peer=peers[node], doors=self._doors, routes=routes)
-            (directory / f"node-{node}.toml").write_text(text + self._extra, encoding="utf-8")
+            (directory / f"node-{node}.toml").write_text(self._settings + text + self._extra, encoding="utf-8")
 
     async def start(self, node: NodeId) -> None:
         """Start or resume a node."""

@@ -18,7 +18,7 @@ from quorate.env import Address
 from quorate.kernel import NodeId, errors
 from quorate.lab.ports import free_address
 from quorate.lab.proxy import Links
-from quorate.lab.systems.base import SIGNALS, Client, Leadership, Signal
+from quorate.lab.systems.base import Client, Leadership
 from quorate.lab.systems.processes import Children
 from quorate.lab.systems.programs import program
 from quorate.lab.systems.redis_door import asker_of, client_of
@@ -140,11 +140,6 @@ class SentinelSystem(StartedSystem):
         command = [self._sentinel_program, str(home / "sentinel.conf")]
         self._watchers.start(node, command, log=self._directory / f"sentinel-{node}.log")
 
-    async def stop(self, node: NodeId, how: Signal) -> None:
-        """Crash, pause or terminate a node: server and sentinel."""
-        await super().stop(node, how)
-        self._watchers.send(node, SIGNALS[how])
-
     async def leader(self) -> Leadership:
         """Ask every sentinel; what the highest configuration epoch says holds."""
         states = await asyncio.gather(*(self._watched(node, self._watcher_askers[node]) for node in self._doors))
@@ -172,18 +167,12 @@ class SentinelSystem(StartedSystem):
 
     async def close(self) -> None:
         """Kill all servers and sentinels."""
-        self._watchers.close()
         await super().close()
         for asker in (*self._askers.values(), *self._watcher_askers.values()):
             await asker.close()
 
-    def trouble(self) -> str:
-        """Say which node ended by itself, if one did."""
-        return super().trouble() or self._watchers.trouble()
-
-    def cpu_s(self) -> float:
-        """Return the processor time of all servers and sentinels so far, seconds."""
-        return super().cpu_s() + self._watchers.cpu_s()
+    def _families(self) -> tuple[Children, ...]:
+        return (self._children, self._watchers)
 
     async def _locate(self, order: Sequence[NodeId]) -> Address:
         for node in order:
