@@ -152,14 +152,22 @@ class DottedVersionSet:
         """Return how the seen events of this set stand to another's."""
         return self.context().compare(other.context())
 
+    def items(self) -> list[tuple[int, int, tuple[bytes, ...]]]:
+        """Return (server, count of its events, living values of the latest, newest first), servers ascending."""
+        return [(actor, entry.counter, entry.values) for actor, entry in sorted(self._entries.items())]
+
     def to_bytes(self) -> bytes:
         """Return the sealed bytes: MessagePack array of [server, count, values], servers ascending."""
-        return _SET.encode([(actor, entry.counter, entry.values) for actor, entry in sorted(self._entries.items())])
+        return _SET.encode(self.items())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "DottedVersionSet":
         """Return the set in sealed bytes; raise `Undecodable` for anything else."""
-        rows = _SET.decode(data)
+        return cls.from_items(_SET.decode(data))
+
+    @classmethod
+    def from_items(cls, rows: list[tuple[int, int, tuple[bytes, ...]]]) -> "DottedVersionSet":
+        """Return the set of rows as `items` gives them; raise `BadPayload` when they are not in that form."""
         actors = [actor for actor, _, _ in rows]
         if actors != sorted(set(actors)) or any(not 0 <= actor <= ACTOR_MAX for actor in actors):
             raise BadPayload("a dotted version set has ascending servers")

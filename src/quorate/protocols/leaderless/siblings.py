@@ -52,6 +52,7 @@ class _Token(NamedTuple):
 
 _VALUE: Codec[_Value] = Codec(_Value)
 _TOKEN: Codec[_Token] = Codec(_Token)
+_ROWS: Codec[list[tuple[int, int, tuple[bytes, ...]]]] = Codec(list[tuple[int, int, tuple[bytes, ...]]])
 
 
 class Siblings:
@@ -86,19 +87,19 @@ class Siblings:
                 marks.hit("leaderless: a write merges the siblings that it had not seen")
                 made, read = self._collapse([*beside, made], made.wall_ms), held.context()
         after = held.put(_VALUE.encode(made), actor=actor, context=read)
-        return _CODE + after.to_bytes()
+        return _part(after)
 
     def check(self, part: bytes) -> bytes:
         """Return the part, or raise `Malformed`."""
         held = _set_of(part)
         _values(held)
-        return _CODE + held.to_bytes()
+        return _part(held)
 
     def merge(self, mine: bytes, theirs: bytes) -> bytes:
         """Return the join: a value lives unless one side has seen and replaced it."""
         others = _set_of(theirs)
         _values(others)
-        return _CODE + _set_of(mine).sync(others).to_bytes()
+        return _part(_set_of(mine).sync(others))
 
     def seen(self, part: bytes) -> Seen:
         """Return the living values; with a merge function, what it makes of them."""
@@ -165,11 +166,15 @@ def _made(change: Put | Delete, stamp: HybridStamp) -> _Value:
     return _Value(stamp.wall_ns // _NS_PER_MS, isinstance(change, Delete), (change.note,), value)
 
 
+def _part(held: DottedVersionSet) -> bytes:
+    return _CODE + _ROWS.encode(held.items())
+
+
 def _set_of(part: bytes) -> DottedVersionSet:
     if not part:
         return DottedVersionSet()
     try:
-        return DottedVersionSet.from_bytes(part[1:])
+        return DottedVersionSet.from_items(_ROWS.decode(memoryview(part)[1:]))
     except errors.UsageError as cause:
         raise Malformed(f"siblings that cannot be read: {cause}") from cause
 

@@ -1,0 +1,121 @@
+"""What leaderless nodes say to each other: bundles of parts, one bundle per peer and step."""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from quorate.kernel import Codec, Message, NodeId
+from quorate.protocols.leaderless.changes import AnyChange
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
+    """The base of all that stands in a bundle."""
+
+
+class Write(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Merge a cell into your copy; say `Written` when it is on your disk (number 0: say nothing)."""
+
+    number: int
+    key: bytes
+    cell: bytes
+
+
+class Keep(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Keep a cell for an owner that cannot be reached, and hand it over later; say `Written` when it is on your disk.
+
+    Source: Dynamo section 4.6: the intended recipient stands in the metadata of the replica.
+    """
+
+    number: int
+    owner: NodeId
+    key: bytes
+    cell: bytes
+    # Wall clock of the write, for the hint window.
+    wall_ns: int
+
+
+class HandOver(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """A hint that was kept for you; say `Written` when it is on your disk, or too old to be wanted."""
+
+    number: int
+    key: bytes
+    cell: bytes
+    # Wall clock of the oldest write in it: the receiver looks at the age too, because its sender may have slept.
+    wall_ns: int
+
+
+class Written(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """These are on this node's disk."""
+
+    numbers: tuple[int, ...]
+
+
+class Ask(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Say what you hold of a key, or only its digest."""
+
+    number: int
+    key: bytes
+    is_digest: bool
+
+
+class Told(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """The cell that was asked for, and stable; empty for nothing."""
+
+    number: int
+    cell: bytes
+
+
+class ToldDigest(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """The digest of the cell that was asked for."""
+
+    number: int
+    digest: int
+
+
+class Forward(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Coordinate a change for me: you hold the key. The same number is never applied twice in one life of a node."""
+
+    number: int
+    # The receiver's life as the sender knows it; 0 for unknown. Another life refuses: it has forgotten what it applied.
+    life: int
+    key: bytes
+    change: AnyChange
+    level: str
+    context: bytes
+    # How long the sender will still wait.
+    timeout_ns: int
+
+
+class Forwarded(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """How a forwarded change ended."""
+
+    number: int
+    cell: bytes = b""
+    # Empty: it is done. `WRONGLIFE`: see `Forward.life`; nothing was done by this message.
+    code: str = ""
+    sentence: str = ""
+    is_maybe: bool = False
+
+
+class Exchange(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Cells of keys in which two replicas differ. The receiver merges; where it held more, it sends its own back."""
+
+    cells: tuple[tuple[bytes, bytes], ...]
+    is_answer: bool
+
+
+AnyPart: TypeAlias = Write | Keep | HandOver | Written | Ask | Told | ToldDigest | Forward | Forwarded | Exchange
+
+
+class Bundle(Message, frozen=True, array_like=True, gc=False, tag=True):
+    """All that a node says to a peer in one step."""
+
+    # Which topology the sender works with, see `state.phase_of`.
+    phase: int
+    # Drawn when the sender started; another number means that it has started again.
+    life: int
+    parts: tuple[AnyPart, ...]
+
+
+LeaderlessMessage = Bundle
+MESSAGES: Final[Codec[Bundle]] = Codec(Bundle)

@@ -1,0 +1,96 @@
+"""The part of a replica: merge what arrives, write it down, and only then say so; answer what is held."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from quorate.kernel import NodeId, marks
+from quorate.protocols.leaderless.messages import Ask, Exchange, HandOver, Told, ToldDigest, Write
+from quorate.protocols.leaderless.tombstones import Tombstones
+
+MESSAGE_BYTES: Final = 1 << 18
+"""About the most that one exchange of cells carries."""
+
+
+class Replica(Tombstones):
+    """Serves the copies of this node."""
+
+    def _take(self, key: bytes, cell: bytes) -> None:
+        """Merge a peer's cell into this node's copy.
+
+        Raises:
+            Malformed: it is no cell of the rule.
+        """
+        mine = self.cells.get(key, b"")
+        merged = self.rule.merge(mine, cell)
+        if merged == mine:
+            return
+        if not mine and self._is_spent(key, merged):
+            # Another replica will purge it too. Taken again, it would go back and forth for as long as clocks differ.
+            marks.hit("leaderless: a tombstone that was purged here is not taken again")
+            return
+        if self.holds(key) or self._is_sender_ahead:
+            self._hold(key, merged)
+        else:
+            marks.hit("leaderless: a cell that moved away is not taken")
+
+    def holds(self, key: bytes) -> bool:
+        """Return whether this node is an owner of a key, in any topology that it works with."""
+        return self.node in self._route(key).nodes
+
+    def _on_write(self, sender: NodeId, part: Write | HandOver) -> None:
+        if not self._is_sized(part.key, part.cell):
+            self._refuse("a cell beyond the limits is refused")
+            return
+        self._take(part.key, part.cell)
+        if part.number:
+            # What changes nothing needs no write, but an earlier write of the key must be stable before it is said.
+            self._say_written(sender, part.number, eager=part.key not in self.unstable)
+
+    def _on_ask(self, sender: NodeId, part: Ask) -> None:
+        cell = self._view(part.key)
+        told = ToldDigest(part.number, self._digest(cell)) if part.is_digest else Told(part.number, cell)
+        # What has been read by somebody must not be lost by a crash: it waits for its write.
+        self._send(sender, told, eager=part.key not in self.unstable)
+
+    def _view(self, key: bytes) -> bytes:
+        """Return what this node knows of a key; a stand-in, and whoever coordinates, also by hints."""
+        cell = self.cells.get(key, b"")
+        if self.config.sloppy:
+            for kept in self.hints.values():
+                hint = kept.get(key)
+                if hint is not None:
+                    cell = self.rule.merge(cell, hint.cell)
+        return cell
+
+    # Anti-entropy found differences.
+
+    def _on_exchange(self, sender: NodeId, part: Exchange) -> None:
+        back = []
+        for key, cell in part.cells:
+            if cell and not self._is_sized(key, cell):
+                self._refuse("a cell beyond the limits is refused")
+                continue
+            if cell:
+                self._take(key, cell)
+            mine = self.cells.get(key, b"")
+            if mine and mine != cell:
+                back.append((key, mine))
+        if back and not part.is_answer:
+            for cells in in_messages(back):
+                # Nothing is promised: the peer merges it into its own copy and writes that down.
+                self._send(sender, Exchange(cells, is_answer=True), eager=True)
+
+
+def in_messages(cells: list[tuple[bytes, bytes]]) -> Iterator[tuple[tuple[bytes, bytes], ...]]:
+    """Yield keys and cells in groups of at most `MESSAGE_BYTES`, or of one that is larger."""
+    group: list[tuple[bytes, bytes]] = []
+    group_bytes = 0
+    for key, cell in cells:
+        size = len(key) + len(cell) + 16
+        if group and group_bytes + size > MESSAGE_BYTES:
+            yield tuple(group)
+            group, group_bytes = [], 0
+        group.append((key, cell))
+        group_bytes += size
+    if group:
+        yield tuple(group)
