@@ -120,7 +120,8 @@ class Reading(Writing):
             return
         # Checked before anything is noted: garbage is no answer.
         self.rule.merge(b"", part.cell)
-        read.answered[sender] = read.asked.pop(sender, None) or read.answered[sender]
+        if sender in read.asked:
+            read.answered[sender] = read.asked.pop(sender)
         read.digests.pop(sender, None)
         if read.is_answered:
             self._on_late(read, sender, part.cell)
