@@ -1,6 +1,5 @@
 """Commands that run designs side by side, measured beside theory."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,8 @@ app = typer.Typer(
 )
 
 Seed = Annotated[int, typer.Option("--seed", help="What reproduces a run.")]
+On = Annotated[str, typer.Option("--on", help="local, local:N, dask://HOST:PORT, ray://HOST:PORT …")]
+ResultsFile = Annotated[Path | None, typer.Option("--results", help="Keep what comes back there, and go on from it.")]
 Plot = Annotated[Path | None, typer.Option("--plot", help="Write a picture there, as SVG.")]
 
 
@@ -41,14 +42,16 @@ def detectors(
     peers: Annotated[int, typer.Option("--peers", help="Nodes that are watched.", min=1, max=200)] = 20,
     span: Annotated[float, typer.Option("--span", help="Simulated seconds before they die.", min=10)] = 600.0,
     seed: Seed = 1,
+    on: On = "local",
+    results: ResultsFile = None,
     plot: Plot = None,
 ) -> None:
     """Compare failure detectors: detection time against false suspicions, under four kinds of harm."""
     from quorate.kernel import seconds
-    from quorate.lab.membership import DetectorOptions, compare_detectors, detectors_svg, print_detectors
+    from quorate.lab.membership import DetectorOptions, compare_detectors_on, detectors_svg, print_detectors
 
     options = DetectorOptions(conditions=tuple(conditions.split(",")), seed=seed, peer_count=peers, span=seconds(span))
-    rows = compare_detectors(options)
+    rows = compare_detectors_on(options, on, results)
     print_detectors(Console(), rows)
     if plot is not None:
         plot.write_text(detectors_svg(rows), encoding="utf-8")
@@ -62,12 +65,14 @@ def membership(
     loss: Annotated[float, typer.Option("--loss", help="Share of datagrams lost in the last phase.")] = 0.1,
     span: Annotated[float, typer.Option("--span", help="Simulated seconds of the quiet phases.", min=1)] = 20.0,
     seed: Seed = 1,
+    on: On = "local",
+    results: ResultsFile = None,
     plot: Plot = None,
 ) -> None:
     """Run clusters of SWIM members in simulation: rumours, deaths, traffic and errors beside the theory."""
     from quorate.kernel import seconds
     from quorate.kernel.errors import UsageError
-    from quorate.lab.membership import MembershipOptions, compare_sizes, membership_svg, print_membership
+    from quorate.lab.membership import MembershipOptions, compare_sizes_on, membership_svg, print_membership
 
     try:
         counts = tuple(int(count) for count in members.split(","))
@@ -76,7 +81,7 @@ def membership(
     options = MembershipOptions(
         member_counts=counts, profile=profile, lifeguard=lifeguard, seed=seed, loss=loss, quiet_span=seconds(span)
     )
-    rows = compare_sizes(options)
+    rows = compare_sizes_on(options, on, results)
     print_membership(Console(), options, rows)
     if plot is not None:
         plot.write_text(membership_svg(rows), encoding="utf-8")
@@ -104,6 +109,8 @@ def designs(
     latency: Annotated[float, typer.Option("--latency", help="Least delay of every link, ms.")] = 0.5,
     jitter: Annotated[float, typer.Option("--jitter", help="Most that is added to it, ms.")] = 1.5,
     jobs: Annotated[int, typer.Option("--jobs", help="Processes; 0: one per core.", min=0)] = 0,
+    on: On = "local",
+    results: ResultsFile = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the cards there, as one page.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write everything there.")] = None,
 ) -> None:
@@ -115,7 +122,7 @@ def designs(
     import msgspec
 
     from quorate.kernel.errors import UsageError
-    from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_in_processes
+    from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_on
 
     try:
         numbers = tuple(int(seed) for seed in seeds.split(","))
@@ -135,7 +142,7 @@ def designs(
     with Console(stderr=True).status(f"0 of {run_count} runs") as status:
         found = compare_designs(
             options,
-            runner=run_in_processes(jobs or os.cpu_count() or 1),
+            runner=run_on(f"local:{jobs}" if jobs and on == "local" else on, results),
             on_done=lambda done: status.update(f"{done} of {run_count} runs"),
         )
     print_comparison(console, found)

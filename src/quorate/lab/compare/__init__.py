@@ -11,6 +11,7 @@ from quorate.lab.compare.card import (
     run_in_processes,
 )
 from quorate.lab.compare.display import card_panel, print_comparison, summary_table
+from quorate.lab.compare.elsewhere import run_on
 from quorate.lab.compare.fits import FITS, PUBLISHED, Fit, Mixture, Published, fit_named
 from quorate.lab.compare.letters import RULES, Letters, derive
 from quorate.lab.compare.page import render_page
@@ -68,6 +69,7 @@ __all__ = [
     "render_page",
     "run_here",
     "run_in_processes",
+    "run_on",
     "run_plan",
     "scenario_named",
     "summary_table",

@@ -8,6 +8,7 @@ from quorate.lab.membership.detectors import (
     compare_detectors,
 )
 from quorate.lab.membership.display import print_detectors, print_membership
+from quorate.lab.membership.elsewhere import compare_detectors_on, compare_sizes_on
 from quorate.lab.membership.experiment import Experiment, compare_sizes
 from quorate.lab.membership.links import SenderLinks, large_world
 from quorate.lab.membership.options import MembershipOptions, MembershipRow
@@ -23,7 +24,9 @@ __all__ = [
     "MembershipRow",
     "SenderLinks",
     "compare_detectors",
+    "compare_detectors_on",
     "compare_sizes",
+    "compare_sizes_on",
     "detectors_svg",
     "large_world",
     "membership_svg",

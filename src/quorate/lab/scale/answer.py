@@ -5,6 +5,7 @@ import traceback
 
 import msgspec
 
+from quorate.kernel.errors import QuorateError
 from quorate.lab.scale.code import code_hash
 from quorate.lab.scale.job import Job
 
@@ -16,7 +17,7 @@ class Returned(msgspec.Struct, frozen=True, tag="returned"):
 
 
 class Raised(msgspec.Struct, frozen=True, tag="raised"):
-    """The function raised, as it always will: the traceback."""
+    """The function raised, as it always will: the error if it is one of ours, else the traceback."""
 
     sentence: str
 
@@ -52,6 +53,8 @@ def perform(job: Job) -> Answer:
         function = getattr(importlib.import_module(module), name)
         result = function(msgspec.json.decode(job.configuration), job.first_seed, job.seed_count)
         return Returned(msgspec.Raw(msgspec.json.encode(result)))
+    except QuorateError as cause:
+        return Raised(f"{cause.code.lower()}: {cause}")
     except (Exception, SystemExit):  # noqa: BLE001  # whatever the job raises is its answer
         return Raised(traceback.format_exc())
 

@@ -8,8 +8,8 @@ import msgspec
 
 from quorate.kernel.errors import QuorateError
 from quorate.lab.scale.drive import Drive, Found, Trouble
-from quorate.lab.scale.job import make_job
-from quorate.lab.scale.named import open_engine
+from quorate.lab.scale.job import Job, make_job
+from quorate.lab.scale.named import check_engine, open_engine
 from quorate.lab.scale.results import open_results
 
 T = TypeVar("T")
@@ -66,10 +66,21 @@ def spread(
             found[place] = msgspec.json.decode(one.result, type=kind)
             on_result(place, found[place])
 
-    with open_results(results) as kept, open_engine(on, jobs_per_process=jobs_per_process) as engine:
-        report = Drive(engine, kept, take).run({job.address: job for job in jobs}.values())
-    if report.is_interrupted:
-        raise KeyboardInterrupt
-    if report.troubles:
-        raise JobsFailed(report.troubles)
+    check_engine(on)
+    with open_results(results) as kept:
+        unknown: list[Job] = []
+        for job in {job.address: job for job in jobs}.values():
+            data = kept.get(job.address) if kept is not None else None
+            if data is None:
+                unknown.append(job)
+            else:
+                take(Found(job, data, is_known=True))
+        # An engine is not started for nothing.
+        if unknown:
+            with open_engine(on, jobs_per_process=jobs_per_process) as engine:
+                report = Drive(engine, kept, take).run(unknown)
+            if report.is_interrupted:
+                raise KeyboardInterrupt
+            if report.troubles:
+                raise JobsFailed(report.troubles)
     return [found[place] for place in range(len(jobs))]
