@@ -8,7 +8,6 @@ from quorate.lab.compare.card import (
     compare_designs,
     make_card,
     run_here,
-    run_in_processes,
 )
 from quorate.lab.compare.display import card_panel, print_comparison, summary_table
 from quorate.lab.compare.elsewhere import run_on
@@ -16,6 +15,7 @@ from quorate.lab.compare.fits import FITS, PUBLISHED, Fit, Mixture, Published, f
 from quorate.lab.compare.letters import RULES, Letters, derive
 from quorate.lab.compare.page import render_page
 from quorate.lab.compare.pbs import Prediction, miss_probability, predict, predict_fit, quantile
+from quorate.lab.compare.pbs_cluster import Trials, measure_fit
 from quorate.lab.compare.pbs_table import PBSOptions, PBSRow, pbs_svg, predict_rows, print_rows
 from quorate.lab.compare.plan import Load, Network, RunPlan, Timeline
 from quorate.lab.compare.predictions import Predicted
@@ -51,12 +51,14 @@ __all__ = [
     "Runner",
     "Scenario",
     "Timeline",
+    "Trials",
     "card_panel",
     "compare_designs",
     "derive",
     "design_text",
     "fit_named",
     "make_card",
+    "measure_fit",
     "miss_probability",
     "parse_design",
     "pbs_svg",
@@ -68,7 +70,6 @@ __all__ = [
     "quantile",
     "render_page",
     "run_here",
-    "run_in_processes",
     "run_on",
     "run_plan",
     "scenario_named",

@@ -1,8 +1,6 @@
 """The card of a design: its runs, what was predicted of it, its letters; and the comparison of several."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -166,7 +164,7 @@ def compare_designs(
 
     Args:
         options: what and how.
-        runner: makes the runs: `run_here`, `run_in_processes`, or a campaign elsewhere.
+        runner: makes the runs: `run_here` or `run_on`.
         on_done: called with the number of runs done so far.
 
     Raises:
@@ -222,26 +220,6 @@ def run_here(plans: Sequence[RunPlan], on_done: Callable[[int], None] = lambda _
         found.append(run_plan(plan))
         on_done(len(found))
     return found
-
-
-def run_in_processes(job_count: int) -> Runner:
-    """Return a runner on so many processes."""
-
-    def run(plans: Sequence[RunPlan], on_done: Callable[[int], None]) -> list[RunResult]:
-        if job_count <= 1 or len(plans) <= 1:
-            return run_here(plans, on_done)
-        with ProcessPoolExecutor(job_count, mp_context=get_context("forkserver")) as pool:
-            found: list[RunResult] = []
-            for result in _mapped(pool, plans):
-                found.append(result)
-                on_done(len(found))
-            return found
-
-    return run
-
-
-def _mapped(pool: ProcessPoolExecutor, plans: Sequence[RunPlan]) -> Iterator[RunResult]:
-    return pool.map(run_plan, plans)
 
 
 def command_of(options: CompareOptions) -> str:

@@ -15,13 +15,19 @@ from quorate.lab.compare.scenarios import scenario_named
 from quorate.lab.strip import bars
 
 _WITNESS_SHOWN_MAX = 5
+# Columns of the overview, and a terminal that is wide enough for cards with all their columns.
+_NAME_WIDTH = 32
+_VALUE_WIDTH = 24
+_WIDE = 112
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Print the table of all designs, a card for each, and the rules of the letters."""
-    console.print(summary_table(comparison))
-    for card in comparison.cards:
-        console.print(card_panel(card))
+    cards, at_once = comparison.cards, max(1, (console.width - _NAME_WIDTH) // _VALUE_WIDTH)
+    for start in range(0, len(cards), at_once):
+        console.print(summary_table(comparison, cards[start : start + at_once]))
+    for card in cards:
+        console.print(card_panel(card, is_wide=console.width >= _WIDE))
     console.print(Text("how the letters are derived", style="bold"))
     for rule in RULES:
         console.print(Text(f"  {rule}", style="dim"))
@@ -46,7 +52,7 @@ def summary_rows(cards: Sequence[Card]) -> list[tuple[str, list[str]]]:
         ("writes, p50 / p99", lambda card: _latency(card, "writes")),
         ("stale reads, no fault / under faults", _stale),
         ("stalest read: versions / time", _stalest),
-        ("read at once is consistent", _at_once),
+        ("read at once is consistent (predicted)", _at_once),
         ("messages / bytes per operation", _traffic),
         ("acknowledged writes lost", _lost),
         ("converged after healing, at most", _converged),
@@ -55,16 +61,17 @@ def summary_rows(cards: Sequence[Card]) -> list[tuple[str, list[str]]]:
     return [(name, [read(card) for card in cards]) for name, read in rows]
 
 
-def summary_table(comparison: Comparison) -> Table:
-    """Return the overview: a column per design."""
+def summary_table(comparison: Comparison, cards: Sequence[Card] | None = None) -> Table:
+    """Return the overview: a column per design, of all or of some."""
+    cards = comparison.cards if cards is None else cards
     options = comparison.options
     seeds = ", ".join(map(str, options.seeds))
     load = f"{options.node_count} nodes, {options.rate:g} operations/s"
     table = Table(title=f"{load}, {options.span_s:g} s of each fault, seed {seeds}")
     table.add_column("", style="dim")
-    for card in comparison.cards:
+    for card in cards:
         table.add_column(card.design.replace(":", ":\n").replace(",", ", "), justify="right")
-    for name, values in summary_rows(comparison.cards):
+    for name, values in summary_rows(cards):
         style = "bold" if name.startswith("PACELC") else ""
         table.add_row(name, *[Text(value, style=style) for value in values])
     return table
@@ -76,7 +83,7 @@ def _weakest(card: Card) -> str:
 
 
 def _cut_runs(card: Card) -> list[RunResult]:
-    return [run for run in card.runs if scenario_named(run.plan.scenario, run.plan.node_count).is_partition]
+    return [run for run in card.runs if scenario_named(run.plan.scenario, run.plan.node_count).is_between_zones]
 
 
 def _worst(card: Card, word: str) -> str:
@@ -157,9 +164,9 @@ def _predicted(card: Card) -> str:
 # -- one design -------------------------------------------------------------------------------------------------------
 
 
-def card_panel(card: Card) -> Panel:
-    """Return the card of one design."""
-    body: list[RenderableType] = [_scenario_table(card), Text()]
+def card_panel(card: Card, *, is_wide: bool = True) -> Panel:
+    """Return the card of one design; without what was served over time where that does not fit."""
+    body: list[RenderableType] = [_scenario_table(card, is_wide=is_wide), Text()]
     body += [Text(f"{card.letters.text}: {reason}", style="cyan") for reason in card.letters.reasons]
     body += [Text(), *_prediction_lines(card)]
     body += _witness_lines(card)
@@ -167,13 +174,14 @@ def card_panel(card: Card) -> Panel:
     return Panel(Group(*body), title=title, title_align="left")
 
 
-def _scenario_table(card: Card) -> Table:
+def _scenario_table(card: Card, *, is_wide: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("fault")
     table.add_column("side")
     for name in ("reads", "writes", "r p50/p99", "w p50/p99", "gap", "stale", "converged"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("writes served over time", no_wrap=True)
+    if is_wide:
+        table.add_column("writes served over time", no_wrap=True)
     for run in card.runs:
         for place, side in enumerate(run.sides):
             first = place == 0
@@ -187,7 +195,7 @@ def _scenario_table(card: Card) -> Table:
                 f"{side.writes.gap_ns / MILLISECOND:,.0f}",
                 f"{run.staleness.share:.0%}" if first else "",
                 _converged_of(run) if first else "",
-                Text(bars(side.write_strip), style="cyan"),
+                *([Text(bars(side.write_strip), style="cyan")] if is_wide else []),
             )
     return table
 

@@ -17,8 +17,8 @@ from quorate.lab.compare.scenarios import scenario_named
 AVAILABLE_SHARE: Final = 0.99
 
 RULES: Final = (
-    f"PA: under every partition, each side had {AVAILABLE_SHARE:.0%} of reads and of writes served in its second half.",
-    "PC: some side was refused, and no run with a fault refutes linearizability.",
+    f"PA: in the second half of every partition between zones each side had {AVAILABLE_SHARE:.0%} of reads and writes.",
+    "PC: some side was refused, and no run with a fault, one-way links among them, refutes linearizability.",
     "P-: some side was refused, and still a run with a fault refutes linearizability: neither was kept.",
     "EC: no run without a partition (none, slow-link) refutes linearizability.",
     "EL: one of them does: answers were given before they were known to be the newest.",
@@ -50,7 +50,7 @@ def derive(runs: Sequence[RunResult]) -> Letters:
 
 
 def _under_partition(runs: Sequence[RunResult]) -> tuple[str, list[str]]:
-    cut = [run for run in runs if scenario_named(run.plan.scenario, run.plan.node_count).is_partition]
+    cut = [run for run in runs if scenario_named(run.plan.scenario, run.plan.node_count).is_between_zones]
     if not cut:
         return "", []
     worst = min(

@@ -19,7 +19,8 @@ from quorate.sim import World
 # Rounds in which what was acknowledged is looked for at the end, through one node after another.
 AUDIT_ROUND_COUNT = 6
 AUDIT_PAUSE = Duration(250 * MILLISECOND)
-_PROCESSES_PER_NODE = 1_000_000
+# Process numbers of one node begin here times its id.
+PROCESSES_PER_NODE = 1_000_000
 
 
 class Clients:
@@ -129,7 +130,7 @@ class Clients:
             free.sort(reverse=True)
             return free.pop()
         self._made[node] += 1
-        return node * _PROCESSES_PER_NODE + self._made[node]
+        return node * PROCESSES_PER_NODE + self._made[node]
 
     def _running(self, home: int) -> int | None:
         """Return the node that a client of a node uses: its own, or while that is down the next one."""

@@ -23,7 +23,7 @@ from quorate.lab.statistics import percentile
 
 STRIP_STEP_NS = 250 * MILLISECOND
 # Steps of search for each weak model; the strong ones are decided without search where values are distinct.
-BUDGET = 40_000
+BUDGET = 10_000
 # The models that a history of reads and writes can speak about, the strongest first.
 MODELS = (
     *("linearizable", "sequential", "causal-memory", "causal-convergence", "causal", "pram"),
@@ -32,7 +32,9 @@ MODELS = (
 _WITNESS_COUNT_MAX = 8
 
 
-def measure(plan: RunPlan, scenario: Scenario, recorder: Recorder, observed: Observed, audit: Audit) -> RunResult:
+def measure(
+    plan: RunPlan, scenario: Scenario, recorder: Recorder, observed: Observed, audit: Audit, *, is_real: bool = False
+) -> RunResult:
     """Return the figures of a run. Complexity: O(n log n), and the judges'."""
     began, end = observed.began_ns, observed.began_ns + plan.timeline.end
     calls = [call for call in recorder.calls if began <= call.invoke_ns < end]
@@ -57,6 +59,7 @@ def measure(plan: RunPlan, scenario: Scenario, recorder: Recorder, observed: Obs
         lost=audit.lost,
         undone_count=undone_count(operations, audit.last),
         strip_step_ns=STRIP_STEP_NS,
+        is_real=is_real,
     )
 
 

@@ -87,7 +87,7 @@ def _trade_offs(cards: Sequence[Card]) -> str:
     partition: list[Series] = []
     otherwise: list[Series] = []
     for number, card in enumerate(cards):
-        cut = [run for run in card.runs if scenario_named(run.plan.scenario, run.plan.node_count).is_partition]
+        cut = [run for run in card.runs if scenario_named(run.plan.scenario, run.plan.node_count).is_between_zones]
         if cut:
             shares = [
                 service_of(side, word).late_share for run in cut for side in run.sides for word in ("reads", "writes")
@@ -156,7 +156,7 @@ def _staleness(cards: Sequence[Card]) -> str:
     x = Axis(
         name="begun after the acknowledgement, ms", low=0.1, high=150.0, ticks=(0.1, 1.0, 10.0, 100.0), is_log=True
     )  # fmt: skip
-    body = chart(series, x=x, y=y, width=900, height=340) + _legend(cards)
+    body = chart(series, x=x, y=y, width=1240, height=340) + _legend(cards)
     return _panel(
         "How soon a write is seen (without faults)",
         body + '<p class="hint">Dots: measured. Dashed: predicted from the delays of the links alone (PBS).</p>',

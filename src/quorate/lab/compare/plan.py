@@ -40,7 +40,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     write_share: float = 0.45
     insert_share: float = 0.20
     # When the read that follows a write begins after its acknowledgement, milliseconds; in turns.
-    probe_delays_ms: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+    probe_delays_ms: tuple[float, ...] = (0.0, 0.5, 0.0, 1.0, 0.0, 2.0, 0.0, 3.0, 5.0, 10.0, 25.0, 100.0)
     # A client gives up after this.
     timeout: Duration = seconds(1)
 

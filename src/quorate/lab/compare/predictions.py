@@ -17,7 +17,7 @@ from quorate.lab.compare.plan import RunPlan
 from quorate.lab.compare.results import Moment, RunResult, Service
 from quorate.lab.compare.scenarios import Scenario, scenario_named
 from quorate.lab.compare.spec import LeaderlessDesign, RaftDesign
-from quorate.lab.compare.topology import preferences_of, speculative_delay_ms
+from quorate.lab.compare.topology import detection_ms, preferences_of, speculative_delay_ms
 
 TRIAL_COUNT = 20_000
 KEY_COUNT = 2_000
@@ -329,6 +329,8 @@ def _budget(plan: RunPlan, scenario: Scenario, nodes: Sequence[int]) -> tuple[fl
     )
     if isinstance(plan.design, RaftDesign) and is_leader_gone:
         return 2.0 * plan.design.election_ms + SETTLE_MS, f"2 T to an election, {SETTLE_MS:.0f} ms for votes"
+    if isinstance(plan.design, LeaderlessDesign) and plan.design.sloppy:
+        return detection_ms(plan.node_count), "stand-ins step in when SWIM has found the death of all others"
     return SETTLE_MS, f"nobody has to be elected: {SETTLE_MS:.0f} ms"
 
 

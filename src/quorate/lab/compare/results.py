@@ -123,3 +123,5 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     # Acknowledged writes to registers that are newer than what the register is at the end.
     undone_count: int
     strip_step_ns: int
+    # On real processes: times are those of this machine, and messages were not counted.
+    is_real: bool = False

@@ -3,15 +3,15 @@
 import msgspec
 
 from quorate.kernel import MILLISECOND, Duration, seconds
-from quorate.kernel.errors import UsageError
 from quorate.lab.compare.deployment import Deployment
+from quorate.lab.compare.leaderless_cluster import LeaderlessCluster
 from quorate.lab.compare.load import Clients
 from quorate.lab.compare.measures import measure
 from quorate.lab.compare.plan import RunPlan
 from quorate.lab.compare.raft_cluster import RaftCluster
 from quorate.lab.compare.results import Observed, RunResult
 from quorate.lab.compare.scenarios import SLOW_JITTER, SLOW_LATENCY, Scenario, scenario_named
-from quorate.lab.compare.spec import RaftDesign, check_fits, design_text
+from quorate.lab.compare.spec import RaftDesign, check_fits
 from quorate.lab.compare.wire import SampledLinks
 from quorate.sim import DiskPolicy, LinkPolicy, Partitions, TCPPolicy, World
 
@@ -42,7 +42,7 @@ def deploy(plan: RunPlan, world: World) -> Deployment:
     """Return the cluster of a design, not started."""
     if isinstance(plan.design, RaftDesign):
         return RaftCluster(plan.design, world, plan.node_count)
-    raise UsageError(f"{design_text(plan.design)}: only Raft can be run")
+    return LeaderlessCluster(plan.design, world, plan)
 
 
 def _world(plan: RunPlan) -> World:

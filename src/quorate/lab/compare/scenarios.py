@@ -36,9 +36,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     slow: tuple[int, ...] = ()
 
     @property
-    def is_partition(self) -> bool:
-        """Whether links are cut."""
-        return bool(self.cuts)
+    def is_between_zones(self) -> bool:
+        """Whether it is a partition in which each side is whole zones, so that each may hold a copy of everything."""
+        return bool(self.cuts) and self.name != "one-way"
 
     def side_of(self, node: int) -> str:
         """Return the side that the clients of a node count for."""

@@ -10,10 +10,20 @@ from quorate.protocols.leaderless import Place, Preferences, Topology, topology_
 
 SPECULATIVE_DELAY_MS = 20.0
 
+# Membership at the pace of a run of seconds: SWIM finds a death in about one second, not in ten.
+PROBE_INTERVAL_MS = 250.0
+PROBE_TIMEOUT_MS = 180.0
+SUSPICION_COUNT = 2
+
 
 def speculative_delay_ms(design: LeaderlessDesign) -> float:
     """Return after how long a read asks one more owner; 0: it asks all at once."""
     return 0.0 if design.eager else SPECULATIVE_DELAY_MS
+
+
+def detection_ms(node_count: int) -> float:
+    """Return within what time SWIM finds a death: a round of probes, an answer that does not come, the suspicion."""
+    return (node_count - 1) * PROBE_INTERVAL_MS + PROBE_TIMEOUT_MS + SUSPICION_COUNT * PROBE_INTERVAL_MS
 
 
 def topology_for(copy_count: int, node_count: int) -> Topology:

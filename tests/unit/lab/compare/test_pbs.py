@@ -97,9 +97,9 @@ def test_bad_questions_get_one_sentence() -> None:
 
 def test_the_command_prints_every_verdict_and_draws() -> None:
     shown = CliRunner(env={"COLUMNS": "120"}).invoke(
-        app, ["compare", "pbs", "--fits", "LNKD-DISK", "--quorums", "1/1", "--trials", "40000"]
+        app, ["compare", "pbs", "--fits", "LNKD-DISK", "--quorums", "1/1", "--trials", "40000", "--cluster", "100"]
     )
     assert shown.exit_code == 0, shown.output
     assert "43.9% ✓" in shown.output
-    rows = predict_rows(PBSOptions(fits=("WAN",), quorums=((1, 1),), trial_count=500))
+    rows = predict_rows(PBSOptions(fits=("WAN",), quorums=((1, 1),), trial_count=500, cluster_trial_count=0))
     assert ET.fromstring(pbs_svg(rows)).tag.endswith("svg")
