@@ -4,17 +4,23 @@ import asyncio
 import contextlib
 import json
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from quorate.kernel import NodeId
+from quorate.lab import Links
 
 START_TIMEOUT_S = 40.0
 
@@ -304,3 +310,30 @@ def run_main(
         return subprocess.CompletedProcess([], status, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def run_system(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[Any]]:
+    """Start an adapter's nodes outside of any trial, wait until all serve, and kill them at the end."""
+
+    @contextlib.asynccontextmanager
+    async def running(system: Any, node_count: int = 1, *, can_skew: bool = False) -> AsyncIterator[Any]:
+        nodes = [NodeId(number) for number in range(1, node_count + 1)]
+        links = Links(nodes, rng=random.Random(1))
+        if can_skew:
+            system.allow_skew()
+        directory = Path(tempfile.mkdtemp(prefix="quorate-system-"))
+        try:
+            await system.setup(directory, nodes, links)
+            for node in nodes:
+                await system.start(node)
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while len((found := await system.leader()).answered) < node_count or found.node is None:
+                    await asyncio.sleep(0.05)
+            yield found
+        finally:
+            await system.close()
+            await links.close()
+            shutil.rmtree(directory, ignore_errors=True)
+
+    return running

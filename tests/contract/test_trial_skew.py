@@ -2,10 +2,7 @@
 
 import asyncio
 import io
-import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +10,13 @@ import pytest
 from rich.console import Console
 
 from quorate.kernel import NodeId, errors, seconds
-from quorate.lab import Leadership, Links, QuorateSystem, RedisSystem, System, TrialOptions, make_system, run_trial
+from quorate.lab import QuorateSystem, RedisSystem, System, TrialOptions, make_system, run_trial
 from quorate.lab.systems.clocks import FakeClocks
 from quorate.lab.systems.redis_door import client_of
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 HOUR_S = 3_600.0
-START_TIMEOUT_S = 40.0
 
 
 def tried(tmp_path: Path, system: System, **options: Any) -> Any:
@@ -34,25 +30,6 @@ def tried(tmp_path: Path, system: System, **options: Any) -> Any:
     return run_trial(TrialOptions(**wanted | options), system=system, console=Console(file=io.StringIO()))
 
 
-@asynccontextmanager
-async def running(system: Any, directory: Path, node_count: int) -> AsyncIterator[Leadership]:
-    """Start a system whose clocks can be set, wait until all nodes serve, and kill it at the end."""
-    nodes = [NodeId(number) for number in range(1, node_count + 1)]
-    links = Links(nodes, rng=random.Random(1))
-    system.allow_skew()
-    try:
-        await system.setup(directory, nodes, links)
-        for node in nodes:
-            await system.start(node)
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while len((found := await system.leader()).answered) < node_count or found.node is None:
-                await asyncio.sleep(0.05)
-        yield found
-    finally:
-        await system.close()
-        await links.close()
-
-
 async def asked(system: Any, node: int, *words: str | int) -> Any:
     client = client_of(lambda: system.door(NodeId(node)), timeout_s=5.0)
     try:
@@ -61,10 +38,10 @@ async def asked(system: Any, node: int, *words: str | int) -> Any:
         await client.close()
 
 
-def test_one_redis_ends_keys_by_a_clock_that_jumps_ahead_and_they_stay_ended(tmp_path: Path) -> None:
+def test_one_redis_ends_keys_by_a_clock_that_jumps_ahead_and_they_stay_ended(run_system: Any) -> None:
     async def play() -> None:
         system = RedisSystem()
-        async with running(system, tmp_path, 1):
+        async with run_system(system, 1, can_skew=True):
             await asked(system, 1, "SET", "k", "v", "EX", 100)
             system.skew(NodeId(1), HOUR_S)
             assert await asked(system, 1, "GET", "k") is None
@@ -74,12 +51,12 @@ def test_one_redis_ends_keys_by_a_clock_that_jumps_ahead_and_they_stay_ended(tmp
     asyncio.run(play())
 
 
-def test_a_node_of_quorate_with_a_wrong_clock_ends_no_key_unless_it_leads(tmp_path: Path) -> None:
+def test_a_node_of_quorate_with_a_wrong_clock_ends_no_key_unless_it_leads(run_system: Any) -> None:
     """Expiry goes by the log's time, which the leader stamps: a follower that thinks a key is due asks the leader."""
 
     async def play() -> None:
         system = QuorateSystem()
-        async with running(system, tmp_path, 3) as found:
+        async with run_system(system, 3, can_skew=True) as found:
             assert found.node is not None
             leader, follower = int(found.node), 1 + int(found.node) % 3
             await asked(system, leader, "SET", "k", "v", "EX", 100)
@@ -126,10 +103,10 @@ def test_a_clock_file_says_what_is_to_be_added_and_is_gone_at_the_end() -> None:
     assert not path.parent.exists()
 
 
-def test_a_process_sees_the_wrong_time_at_once_and_its_monotonic_clock_goes_on(tmp_path: Path) -> None:
+def test_a_process_sees_the_wrong_time_at_once_and_its_monotonic_clock_goes_on(run_system: Any) -> None:
     async def play() -> None:
         system = RedisSystem()
-        async with running(system, tmp_path, 1):
+        async with run_system(system, 1, can_skew=True):
             before = await asked(system, 1, "INFO", "server")
             system.skew(NodeId(1), -HOUR_S)
             # TIME is a pair of seconds and microseconds; redis-py leaves it to us.

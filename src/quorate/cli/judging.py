@@ -1,5 +1,6 @@
 """Commands that judge histories and explore machines."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -84,66 +85,73 @@ def _convert(history: Path, notation: str | None, to: str, output: Path | None) 
 
 
 def explore(
-    name: Annotated[str | None, typer.Argument(help="raft, raft-forgets-votes, 2pc, 2pc-symmetric, flp.")] = None,
-    nodes: Annotated[int, typer.Option("--nodes", help="Nodes, or resource managers.", min=1, max=9)] = 3,
-    campaigns: Annotated[int, typer.Option("--campaigns", help="raft: of each node.", min=0)] = 1,
-    proposals: Annotated[int, typer.Option("--proposals", help="raft: commands proposed.", min=0)] = 1,
-    quiet: Annotated[str, typer.Option("--quiet", help="raft: nodes that never campaign, with commas.")] = "",
-    losses: Annotated[int, typer.Option("--losses", help="Messages that may be lost.", min=0)] = 0,
-    duplications: Annotated[int, typer.Option("--duplications", help="Messages that may repeat.", min=0)] = 0,
-    crashes: Annotated[int, typer.Option("--crashes", help="Crashes that may happen.", min=0)] = 0,
+    name: Annotated[str | None, typer.Argument(help="A machine or system; without: the list of them.")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", help="Nodes, or resource managers.", min=1, max=9)] = None,
+    campaigns: Annotated[
+        int | None, typer.Option("--campaigns", help="How often the clock of each node may act.", min=0)
+    ] = None,
+    proposals: Annotated[int | None, typer.Option("--proposals", help="raft: commands proposed.", min=0)] = None,
+    quiet: Annotated[str | None, typer.Option("--quiet", help="Nodes whose clock never acts, with commas.")] = None,
+    losses: Annotated[int | None, typer.Option("--losses", help="Messages that may be lost.", min=0)] = None,
+    duplications: Annotated[int | None, typer.Option("--duplications", help="Messages that may repeat.", min=0)] = None,
+    crashes: Annotated[int | None, typer.Option("--crashes", help="Crashes that may happen.", min=0)] = None,
     unordered: Annotated[bool, typer.Option("--unordered", help="Links may reorder.")] = False,
     slow_disk: Annotated[bool, typer.Option("--slow-disk", help="When a write is stable is a choice.")] = False,
+    bug: Annotated[str, typer.Option("--bug", help="raft: with this bug of the museum.")] = "",
     order: Annotated[
         Literal["breadth", "depth"], typer.Option("--order", help="breadth: shortest counterexamples; depth.")
     ] = "breadth",
     sleep_sets: Annotated[bool, typer.Option("--sleep-sets", help="With depth: leave out reorderings.")] = False,
+    symmetry: Annotated[bool, typer.Option("--symmetry", help="Take renamings of a state for one.")] = False,
     depth: Annotated[int | None, typer.Option("--depth", help="Choices from the start, at most.", min=1)] = None,
     states: Annotated[int, typer.Option("--states", help="Stop at so many; 0: never.", min=0)] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", "-j", help="Processes that expand states; 0: one for each core.", min=0)
+    ] = 1,
     walks: Annotated[int, typer.Option("--walks", help="Draw random runs instead.", min=0)] = 0,
     pct: Annotated[int, typer.Option("--pct", help="With --walks: by priorities, for bugs of this depth.", min=0)] = 0,
+    guided: Annotated[
+        bool, typer.Option("--guided", help="With --walks: change those that met something new.")
+    ] = False,
     steps: Annotated[int, typer.Option("--steps", help="With --walks: choices in one, at most.", min=1)] = 200,
     seed: Annotated[int, typer.Option("--seed", help="With --walks: what reproduces them.")] = 1,
     checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="Go on from this file, and keep it. Load only your own.")
+        Path | None,
+        typer.Option("--checkpoint", "--resume", help="Go on from this file, and keep it. Load only your own."),
     ] = None,
+    checkpoint_seconds: Annotated[
+        float, typer.Option("--checkpoint-seconds", help="Between two writes of the file.", min=0)
+    ] = 20.0,
     html: Annotated[Path | None, typer.Option("--html", help="Draw the counterexample there.")] = None,
+    transcript: Annotated[Path | None, typer.Option("--transcript", help="Write the counterexample there.")] = None,
+    replay: Annotated[Path | None, typer.Option("--replay", help="Run a transcript and compare its answers.")] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Run the counterexample in the simulated world.")
+    ] = False,
 ) -> None:
     """Visit every state of a machine or system in a scope. Exit status 0: all holds, 1: it does not, 2: not known."""
     from quorate.kernel.errors import UsageError
-    from quorate.lab.exploring import EXPLORABLE, ExploreOptions, run_exploration
+    from quorate.lab.exploring import ExploreOptions, list_systems, replay_transcript, run_exploration
 
+    console = Console()
+    if replay is not None:
+        raise typer.Exit(replay_transcript(replay, console, is_simulated=simulate))
     if name is None:
-        for known, (words, _) in EXPLORABLE.items():
-            typer.echo(f"{known:20} {words}")
+        list_systems(console)
         return
     try:
-        quiet_nodes = tuple(int(node) for node in quiet.split(",") if node)
+        quiet_nodes = None if quiet is None else tuple(int(node) for node in quiet.split(",") if node)
     except ValueError as cause:
         raise UsageError(f"--quiet is a list of numbers with commas, not {quiet!r}") from cause
     options = ExploreOptions(
-        name=name,
-        node_count=nodes,
-        campaign_count=campaigns,
-        proposal_count=proposals,
-        quiet=quiet_nodes,
-        lose_count=losses,
-        repeat_count=duplications,
-        crash_count=crashes,
-        is_unordered=unordered,
-        is_disk_slow=slow_disk,
-        order=order,
-        sleep_sets=sleep_sets,
-        depth_max=depth,
-        state_count_max=states,
-        walk_count=walks,
-        pct_depth=pct,
-        step_count_max=steps,
-        seed=seed,
-        checkpoint=checkpoint,
-        html=html,
-    )
-    raise typer.Exit(run_exploration(options, Console()))
+        name=name, node_count=nodes, campaign_count=campaigns, proposal_count=proposals, quiet=quiet_nodes,
+        lose_count=losses, repeat_count=duplications, crash_count=crashes, is_unordered=unordered,
+        is_disk_slow=slow_disk, bug=bug, order=order, sleep_sets=sleep_sets, is_symmetric=symmetry, depth_max=depth,
+        state_count_max=states, worker_count=workers or os.cpu_count() or 1, walk_count=walks, pct_depth=pct,
+        is_guided=guided, step_count_max=steps, seed=seed, checkpoint=checkpoint,
+        checkpoint_seconds=checkpoint_seconds, html=html, transcript=transcript, is_simulated=simulate,
+    )  # fmt: skip
+    raise typer.Exit(run_exploration(options, console))
 
 
 def _placement() -> None:

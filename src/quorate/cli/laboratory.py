@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def trial(
-    system: Annotated[str, typer.Option("--system", help="quorate, redis, …: see docs/trials.md.")] = "quorate",
+    system: Annotated[
+        str, typer.Option("--system", help="A name (etcd, …) or a cluster's URL; docs/trials.md.")
+    ] = "quorate",
     nodes: Annotated[int, typer.Option("--nodes", help="Node processes.", min=1, max=9)] = 5,
     duration: Annotated[float, typer.Option("--duration", help="Seconds of load.", min=1)] = 30.0,
     seed: Seed = 1,
@@ -34,7 +36,8 @@ def trial(
 ) -> None:
     """Run real node processes under load, harm them by a printed schedule, and judge what clients saw.
 
-    Exit status 0 only when the verdict is valid.
+    A cluster that runs already (redis://, http:// for etcd, quorate://, postgres://, zookeeper://, nats://) gets load
+    and a verdict, and no faults. Exit status 0 only when the verdict is valid.
     """
     from quorate.kernel import seconds
     from quorate.lab import TrialOptions, run_trial

@@ -160,8 +160,13 @@ def measure(
     hunts: Annotated[int, typer.Option("--hunts", help="How often each is hunted, from other seeds.", min=1)] = 10,
     seeds: Annotated[int, typer.Option("--seeds", help="A hunt gives up after so many.", min=1)] = 300,
     page: Annotated[Path | None, typer.Option("--page", help="Write the table into this page.")] = None,
+    on: Annotated[str, typer.Option("--on", help=_ON_HELP)] = "local",
+    results: Annotated[Path | None, typer.Option("--results", help=_RESULTS_HELP)] = None,
 ) -> None:
     """Measure how many seeds it takes to catch each bug. Exit status 1 when one got away."""
-    from quorate.lab.museum import measure_exhibits
+    from quorate.lab.museum import MeasureOptions, measure_exhibits
 
-    raise typer.Exit(measure_exhibits(names or [], Console(), hunt_count=hunts, seed_count_max=seeds, page=page))
+    options = MeasureOptions(
+        names=tuple(names or ()), hunt_count=hunts, seed_count_max=seeds, on=on, results=results, page=page
+    )
+    raise typer.Exit(measure_exhibits(options, Console()))

@@ -8,6 +8,7 @@ Whatever happens, Ctrl-C included, every process that was started is killed at t
 
 import asyncio
 import contextlib
+import dataclasses
 import inspect
 import resource
 import shutil
@@ -30,7 +31,7 @@ from quorate.lab.proxy import Links
 from quorate.lab.recorder import Recorder
 from quorate.lab.report import write_report
 from quorate.lab.statistics import availability, latencies, outages, throughput
-from quorate.lab.systems import Client, Leadership, Skewing, System, make_system
+from quorate.lab.systems import AttachedSystem, Client, Leadership, Skewing, System, make_system
 from quorate.lab.workload import Bucket, Workload
 
 _SAMPLE_INTERVAL_S = 0.2
@@ -52,6 +53,8 @@ def run_trial(options: TrialOptions, *, system: System | None = None, console: C
     """
     _check_options(options)
     chosen = system if system is not None else make_system(options.system)
+    if isinstance(chosen, AttachedSystem):
+        options = _unharmed(options, chosen)
     console = console if console is not None else Console()
     try:
         options.output.mkdir(parents=True, exist_ok=True)
@@ -73,6 +76,13 @@ def _check_options(options: TrialOptions) -> None:
         raise errors.UsageError("a trial lasts at least one second")
     if options.worker_count < 1 or options.rate_per_second <= 0 or options.key_count < 1:
         raise errors.UsageError("a trial needs at least one worker, one key and a rate above 0")
+
+
+def _unharmed(options: TrialOptions, system: AttachedSystem) -> TrialOptions:
+    """Return the options for a cluster that runs already: a node for each address, no faults."""
+    if options.faults:
+        raise errors.UsageError(f"{system.name} runs already and is not ours to harm: leave the faults out")
+    return dataclasses.replace(options, node_count=system.node_count, faults=())
 
 
 class Trial:

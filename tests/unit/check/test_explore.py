@@ -1,6 +1,7 @@
 """The explorer: counts, counterexamples, loops, faults, pictures; reductions against brute force."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -28,6 +29,7 @@ from quorate.check.explore import (
     rows_of,
     sometimes,
     walk,
+    walk_by_coverage,
     walk_by_priority,
 )
 from quorate.kernel import (
@@ -356,8 +358,19 @@ def test_a_run_is_drawn_with_its_messages():
     ]
     page = draw_html(rows, title="one <message>")
     assert "one &lt;message&gt;" in page
-    assert page.count('class="message"') == 1
+    assert page.count('class="message ') == 1
     assert "http" not in page
+
+
+def test_harm_is_drawn_as_harm():
+    """A lost message does not arrive, and a node that goes down is crossed out."""
+    system = pair(lose_count=1, crash_count=1)
+    lost = Choice("lose", NodeId(2), NodeId(1), Number(7))
+    rows = rows_of(system, Example(0, (Choice("call", NodeId(1)), lost, Choice("crash", NodeId(2)))))
+    assert [line[5:21] for line in draw_text(rows).splitlines()[2:]] == ["└─────────────✗│", "│              ✗"]
+    page = draw_html(rows, title="harm")
+    assert 'class="message lost"' in page
+    assert 'class="down"' in page
 
 
 def test_consensus_of_two_is_safe_and_may_never_end():
@@ -395,3 +408,137 @@ def test_symmetry_merges_renamed_managers_and_nothing_else():
 def test_sleep_sets_refuse_symmetry():
     with pytest.raises(AssertionError, match="symmetry renames"):
         explore(TwoPhaseCommit(3, symmetric=True), order="depth", sleep_sets=True)
+
+
+class Lock(System[int, int]):
+    """Ten digits, each of which opens the next or begins anew: a coin needs 4^10 tries, a memory 4 × 10."""
+
+    def initial(self):
+        return [0]
+
+    def choices(self, state):
+        return [0, 1, 2, 3] if state < 10 else []
+
+    def take(self, state, choice):
+        return state + 1 if choice == state * 7 % 4 else 0
+
+
+def test_guided_walks_open_a_lock_that_coins_do_not():
+    claim = [always("closed", lambda state: state < 10)]
+    coins = walk(Lock(), claim, random.Random(5), walk_count=1_500, step_count_max=20)
+    guided = walk_by_coverage(Lock(), claim, random.Random(5), walk_count=1_500, step_count_max=20, stop_at_first=True)
+    assert not coins.counterexamples
+    assert replay(Lock(), guided.counterexamples["closed"])[-1] == 10
+    assert guided.found_after["closed"] < coins.step_count
+    again = walk_by_coverage(Lock(), claim, random.Random(5), walk_count=1_500, step_count_max=20, stop_at_first=True)
+    assert again == guided, "one seed is one search"
+
+
+def test_guided_walks_learn_from_marks():
+    """All states look alike; only the mark tells how far a run has come."""
+
+    class Blind(Lock):
+        def shape(self, state):
+            return "closed"
+
+        def take(self, state, choice):
+            after = super().take(state, choice)
+            reached[f"digit {after}"] += 1
+            return after
+
+    claim, run_counts = [always("closed", lambda state: state < 7)], []
+    for is_marking in (False, True):
+        total = 0
+        for seed in range(4):
+            reached = Counter()
+            total += walk_by_coverage(
+                Blind(),
+                claim,
+                random.Random(seed),
+                walk_count=1_500,
+                step_count_max=12,
+                marks=reached if is_marking else None,
+                stop_at_first=True,
+            ).walk_count
+        run_counts.append(total)
+    assert run_counts[1] * 2 < run_counts[0]
+
+
+def test_canonical_instants_are_distances_where_that_is_asked():
+    class Clocked:
+        def __init__(self, now, heard):
+            self.now, self.heard = now, heard
+
+    def name(now, heard):
+        return canonical(Clocked(now, heard), frozenset({"now"}), relative=frozenset({"heard"}), now=now)
+
+    assert name(10, {1: 4, 2: [9]}) == name(110, {1: 104, 2: [109]})
+    assert name(10, {1: 4}) != name(10, {1: 5})
+    assert name(10, None) == name(20, None)
+
+
+def test_canonical_maps_have_an_order_where_that_is_asked():
+    class Queue:
+        def __init__(self, *items):
+            self.waiting = dict.fromkeys(items)
+
+    assert canonical(Queue(1, 2)) == canonical(Queue(2, 1))
+    ordered = frozenset({"waiting"})
+    assert canonical(Queue(1, 2), ordered=ordered) != canonical(Queue(2, 1), ordered=ordered)
+
+
+class Ticker(Machine):
+    """Two timers; says which fired, and when."""
+
+    def __init__(self, _node, _records):
+        super().__init__()
+
+    def _on_event(self, event):
+        match event:
+            case Started():
+                self._emit(SetTimer("late/1", Duration(9)))
+                self._emit(SetTimer("soon", Duration(5)))
+            case TimerFired(timer):
+                self._emit(Deliver(Heard(self.now)))
+                if timer == "soon":
+                    self._emit(SetTimer("late/2", Duration(2)))
+            case _:
+                pass
+
+
+def ticks(**scope):
+    limits = Scope(nodes=(NodeId(1),), timers=(("soon", 1), ("late/", 1)), **scope)
+    system = Cluster(Ticker, limits, observe=lambda _node, output: output.number)
+    search = Search(system)
+    search.run()
+    ends = [replay(system, search._example(key))[-1] for key in search._visited]
+    return system, sorted({state.nodes[0].seen for state in ends})
+
+
+def test_in_a_punctual_scope_timers_fire_in_order_and_on_time():
+    """The one due at 5, then the one that it set for 7; a name that ends with a slash counts for all of its family."""
+    assert ticks(is_punctual=True)[1] == [(), (5,), (5, 7)]
+
+
+def test_elsewhere_any_timer_fires_late():
+    day = 86_400 * 10**9
+    system, seen = ticks()
+    assert seen == [(), (day,), (day, 2 * day)]
+    assert {choice.timer for choice in system.choices(system.initial()[0])} == {"soon", "late/1"}
+
+
+def test_a_packed_state_is_the_state():
+    system = pair(is_disk_instant=False, crash_count=1)
+    work, seen = list(system.initial()), {}
+    while work:
+        state = work.pop()
+        again = system.unpack(system.pack(state))
+        assert system.key(again) == system.key(state)
+        assert again.network == state.network
+        assert list(system.choices(again)) == list(system.choices(state))
+        for choice in system.choices(again):
+            after = system.take(again, choice)
+            assert system.key(after) == system.key(system.take(state, choice))
+            if system.key(after) not in seen:
+                seen[system.key(after)] = after
+                work.append(after)

@@ -1,7 +1,7 @@
 """Exploring systems whole, or at random: states, choices, properties, counterexamples and their pictures."""
 
 from quorate.check.explore.canonical import Still, canonical
-from quorate.check.explore.cluster import Choice, Cluster, ClusterState, Node, Scope
+from quorate.check.explore.cluster import Cluster
 from quorate.check.explore.diagram import Row, draw_html, draw_text, rows_of
 from quorate.check.explore.examples import (
     AgreementState,
@@ -12,8 +12,11 @@ from quorate.check.explore.examples import (
     is_consistent,
     is_decided,
 )
+from quorate.check.explore.guided import walk_by_coverage
 from quorate.check.explore.lasso import Lasso, find_lasso
+from quorate.check.explore.scope import Choice, ClusterState, Node, Scope
 from quorate.check.explore.search import Exploration, Progress, Search, explore
+from quorate.check.explore.shares import Packed, Pool, Successor, expand_share
 from quorate.check.explore.system import Example, Property, System, always, eventually, replay, sometimes
 from quorate.check.explore.walk import Walks, walk, walk_by_priority
 
@@ -26,12 +29,15 @@ __all__ = [
     "Exploration",
     "Lasso",
     "Node",
+    "Packed",
+    "Pool",
     "Progress",
     "Property",
     "Row",
     "Scope",
     "Search",
     "Still",
+    "Successor",
     "System",
     "TwoPhaseCommit",
     "TwoPhaseState",
@@ -43,6 +49,7 @@ __all__ = [
     "draw_html",
     "draw_text",
     "eventually",
+    "expand_share",
     "explore",
     "find_lasso",
     "is_consistent",
@@ -51,5 +58,6 @@ __all__ = [
     "rows_of",
     "sometimes",
     "walk",
+    "walk_by_coverage",
     "walk_by_priority",
 ]

@@ -12,84 +12,137 @@ from typing import Any
 import msgspec
 
 
-def canonical(value: Any, ignore: frozenset[str] = frozenset()) -> bytes:
+def canonical(
+    value: Any,
+    ignore: frozenset[str] = frozenset(),
+    *,
+    relative: frozenset[str] = frozenset(),
+    ordered: frozenset[str] = frozenset(),
+    now: int = 0,
+) -> bytes:
     """Return the canonical bytes of plain data: scalars, containers, structs, enums, objects with attributes.
 
     Args:
         value: what to encode.
         ignore: names of attributes and fields that are left out, at any depth. Sound only if nothing that the machine
             will ever do depends on them.
+        relative: names of attributes and fields whose whole numbers are instants, in containers too (not as keys): they
+            are written as what has passed since.
+        ordered: names of attributes and fields with maps, in containers too, whose order counts.
+        now: the moment to which instants are relative.
 
     Raises:
         TypeError: something that is not plain data, such as a function or a generator.
 
     Complexity: O(size of the value), and sorting of maps and sets.
     """
-    out = bytearray()
-    _write(out, value, ignore)
-    return bytes(out)
+    writer = _Writer(ignore, relative, ordered, now)
+    writer.write(value)
+    return bytes(writer.out)
 
 
-def _write(out: bytearray, value: Any, ignore: frozenset[str]) -> None:
+class _Writer:
+    def __init__(self, ignore: frozenset[str], relative: frozenset[str], ordered: frozenset[str], now: int) -> None:
+        self.ignore = ignore
+        self.relative = relative
+        self.ordered = ordered
+        self.now = now
+        self.out = bytearray()
+
+    def _apart(self, value: Any) -> bytes:
+        writer = _Writer(self.ignore, self.relative, self.ordered, self.now)
+        writer.write(value)
+        return bytes(writer.out)
+
+    def write(self, value: Any) -> None:
+        out = self.out
+        match value:
+            case None:
+                out += b"N"
+            case bool():
+                out += b"T" if value else b"F"
+            case Enum():
+                self._text(b"E", f"{type(value).__name__}.{value.name}")
+            case int():
+                self._text(b"i", str(value))
+            case float():
+                self._text(b"f", repr(value))
+            case str():
+                self._text(b"s", value)
+            case bytes() | bytearray():
+                out += b"b%d:" % len(value)
+                out += value
+            case list() | tuple() | deque():
+                out += b"(" if isinstance(value, tuple) else b"["
+                for item in value:
+                    self.write(item)
+                out += b")"
+            case dict():
+                out += b"{"
+                for key, item in sorted([(self._apart(key), self._apart(item)) for key, item in value.items()]):
+                    out += key
+                    out += item
+                out += b"}"
+            case set() | frozenset():
+                out += b"<" + b"".join(sorted(self._apart(item) for item in value)) + b">"
+            case random.Random():
+                self.write((type(value).__name__, value.getstate()))
+            case _:
+                self._object(value)
+
+    def _object(self, value: Any) -> None:
+        kind = type(value)
+        if isinstance(value, msgspec.Struct):
+            names: list[str] = sorted(kind.__struct_fields__)
+        elif hasattr(value, "__dict__") and not callable(value):
+            names = sorted(vars(value))
+        else:
+            slots = getattr(kind, "__slots__", None)
+            if slots is None or callable(value):
+                raise TypeError(f"a {kind.__name__} is not plain data and has no canonical bytes: {value!r}")
+            names = sorted((slots,) if isinstance(slots, str) else slots)
+        self._text(b"O", kind.__name__)
+        for name in names:
+            if name in self.ignore:
+                continue
+            self._text(b".", name)
+            held = getattr(value, name)
+            if name in self.relative:
+                held = self._since(held)
+            if name in self.ordered:
+                held = _in_order(held)
+            self.write(held)
+        self.out += b";"
+
+    def _since(self, value: Any) -> Any:
+        """Return a value with all its instants as what has passed since."""
+        match value:
+            case bool():
+                return value
+            case int():
+                return self.now - value
+            case list() | tuple() | deque():
+                return [self._since(item) for item in value]
+            case dict():
+                return {key: self._since(item) for key, item in value.items()}
+            case _:
+                return value
+
+    def _text(self, tag: bytes, text: str) -> None:
+        data = text.encode()
+        self.out += tag + b"%d:" % len(data)
+        self.out += data
+
+
+def _in_order(value: Any) -> Any:
+    """Return a value with all its maps as lists of their pairs."""
     match value:
-        case None:
-            out += b"N"
-        case bool():
-            out += b"T" if value else b"F"
-        case Enum():
-            _write_text(out, b"E", f"{type(value).__name__}.{value.name}")
-        case int():
-            _write_text(out, b"i", str(value))
-        case float():
-            _write_text(out, b"f", repr(value))
-        case str():
-            _write_text(out, b"s", value)
-        case bytes() | bytearray():
-            out += b"b%d:" % len(value)
-            out += value
-        case list() | tuple() | deque():
-            out += b"(" if isinstance(value, tuple) else b"["
-            for item in value:
-                _write(out, item, ignore)
-            out += b")"
         case dict():
-            pairs = sorted((canonical(key, ignore), canonical(item, ignore)) for key, item in value.items())
-            out += b"{"
-            for key, item in pairs:
-                out += key
-                out += item
-            out += b"}"
-        case set() | frozenset():
-            out += b"<" + b"".join(sorted(canonical(item, ignore) for item in value)) + b">"
-        case random.Random():
-            _write(out, (type(value).__name__, value.getstate()), ignore)
+            return ["map", *[(key, _in_order(item)) for key, item in value.items()]]
+        case list() | tuple() | deque():
+            return [_in_order(item) for item in value]
         case _:
-            _write_object(out, value, ignore)
-
-
-def _write_object(out: bytearray, value: Any, ignore: frozenset[str]) -> None:
-    kind = type(value)
-    if isinstance(value, msgspec.Struct):
-        names: list[str] = sorted(kind.__struct_fields__)
-    elif hasattr(value, "__dict__") and not callable(value):
-        names = sorted(vars(value))
-    else:
-        slots = getattr(kind, "__slots__", None)
-        if slots is None or callable(value):
-            raise TypeError(f"a {kind.__name__} is not plain data and has no canonical bytes: {value!r}")
-        names = sorted((slots,) if isinstance(slots, str) else slots)
-    _write_text(out, b"O", kind.__name__)
-    for name in names:
-        if name not in ignore:
-            _write_text(out, b".", name)
-            _write(out, getattr(value, name), ignore)
-    out += b";"
-
-
-def _write_text(out: bytearray, tag: bytes, text: str) -> None:
-    data = text.encode()
-    out += tag + b"%d:" % len(data)
-    out += data
+            return value
 
 
 class Still(random.Random):

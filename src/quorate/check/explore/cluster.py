@@ -1,21 +1,22 @@
 """A few machines, a network and disks as a system to explore: every delivery, loss, timer and crash is a choice.
 
 What a machine may do is decided by the same `Outbox` as in production, so the durability barrier is explored as it is.
-Time does not pass: a timer that is set may fire at any moment, and its machine then sees a clock that has moved far
-beyond every deadline. Faults have counts, so that the system stays finite.
+Time does not pass but by timers: one that is set may fire at any moment, and its machine then sees a clock that has
+moved far beyond every deadline; or, in a punctual scope, exactly to this one. Faults have counts, so that the system
+stays finite.
 """
 
 import hashlib
 import pickle
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from quorate.check.explore.canonical import canonical
+from quorate.check.explore.scope import Choice, ClusterState, Node, Scope
 from quorate.check.explore.system import System
 from quorate.kernel import (
-    Call,
     Called,
     CancelTimer,
     Deliver,
@@ -38,80 +39,11 @@ from quorate.kernel import (
     seconds,
 )
 
-ChoiceKind = Literal["deliver", "lose", "repeat", "fire", "call", "persist", "crash", "restart"]
-
 # Beyond every timeout that a machine could set.
-_LEAP = seconds(86_400)
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """One thing that may happen at one node."""
-
-    kind: ChoiceKind
-    node: NodeId
-    # deliver, lose, repeat: who sent what.
-    sender: NodeId | None = None
-    message: Message | None = None
-    # fire: which timer.
-    timer: str = ""
-    # call: its place in the scope; crash: how many unfinished writes survive.
-    number: int = 0
-
-
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """How much may happen. Every bound makes the system finite and the result hold for that scope only."""
-
-    nodes: tuple[NodeId, ...]
-    # Each may be made once, at any time, in any order.
-    calls: tuple[tuple[NodeId, Call], ...] = ()
-    # How often a timer may fire at each node, by name; a timer that is not named never fires.
-    timers: tuple[tuple[str, int], ...] = ()
-    # Nodes whose timers never fire.
-    quiet: tuple[NodeId, ...] = ()
-    # In all.
-    lose_count: int = 0
-    repeat_count: int = 0
-    crash_count: int = 0
-    # Messages of one link arrive in the order in which they were sent.
-    is_fifo: bool = False
-    # True: writes are stable at once. False: when is a choice, and a crash loses those that are not.
-    is_disk_instant: bool = True
-
-
-class Node(msgspec.Struct, frozen=True, gc=False):
-    """One node at one moment. Nothing in it is ever changed: a step works on a copy."""
-
-    # None while it is down.
-    machine: Machine | None
-    # The machine and its outbox, to be copied from.
-    blob: bytes
-    # Stable records, and those of each unfinished write.
-    records: tuple[Record, ...]
-    writes: tuple[tuple[Record, ...], ...]
-    # Running timers, sorted.
-    timers: tuple[str, ...]
-    # How often each timer of the scope may still fire.
-    timers_left: tuple[int, ...]
-    # What `observe` kept of its outputs, this life and earlier ones.
-    seen: tuple[Hashable, ...]
-    # Digest of all of the above.
-    key: bytes
-
-
-class ClusterState(msgspec.Struct, frozen=True, gc=False):
-    """All nodes, and the messages on their way."""
-
-    nodes: tuple[Node, ...]
-    # (receiver, sender, canonical bytes, message); sorted, unless links keep their order.
-    network: tuple[tuple[NodeId, NodeId, bytes, Message], ...]
-    calls_left: tuple[int, ...]
-    lose_left: int
-    repeat_left: int
-    crash_left: int
-
-    def machines(self) -> list[Machine]:
-        """Return the machines that are up, in the order of their nodes; to look at, never to change."""
-        return [node.machine for node in self.nodes if node.machine is not None]
+_LEAP: Final = seconds(86_400)
+_KNOWN_NODES_MAX: Final = 50_000
+# Below it a number is a part of a shape: a term, a place in the log, a count.
+_SMALL_NUMBER: Final = 16
 
 
 class Cluster(System[ClusterState, Choice]):
@@ -124,6 +56,9 @@ class Cluster(System[ClusterState, Choice]):
         observe: what to remember of an output, or None; it becomes part of the state, so keep it small.
         ignore: fields of machines that are left out of a state's key, such as `now` and deadlines. Only for what cannot
             change behaviour under this scope.
+        relative: fields that hold instants, alone or in containers: a state's key has their distance from the node's
+            clock, so that states that differ only in the hour are one.
+        ordered: fields with maps on whose order something depends; a state's key has no order of maps otherwise.
 
     Complexity: a step copies one machine.
     """
@@ -135,11 +70,17 @@ class Cluster(System[ClusterState, Choice]):
         *,
         observe: Callable[[NodeId, Output], Hashable | None] = lambda _node, _output: None,
         ignore: Sequence[str] = ("now",),
+        relative: Sequence[str] = (),
+        ordered: Sequence[str] = (),
     ) -> None:
         self.make = make
         self.scope = scope
         self.observe = observe
         self.ignore = frozenset(ignore)
+        self.relative = frozenset(relative)
+        self.ordered = frozenset(ordered)
+        # Nodes that were unpacked, by their keys: most states share most of their nodes.
+        self._known: dict[bytes, Node] = {}
         self._places = {node: place for place, node in enumerate(scope.nodes)}
 
     def initial(self) -> Sequence[ClusterState]:
@@ -191,14 +132,27 @@ class Cluster(System[ClusterState, Choice]):
             found.append(Choice("restart", name))
             return
         found += [
-            Choice("fire", name, timer=timer)
-            for (timer, _), left in zip(self.scope.timers, node.timers_left, strict=True)
-            if left and timer in node.timers
+            Choice("fire", name, timer=timer) for timer, _, _ in self._live(node.timers, node.dues, node.timers_left)
         ]
         if node.writes:
             found.append(Choice("persist", name))
         if crash_left:
             found += [Choice("crash", name, number=kept) for kept in range(len(node.writes) + 1)]
+
+    def _live(
+        self, timers: tuple[str, ...], dues: tuple[int, ...], timers_left: tuple[int, ...]
+    ) -> list[tuple[str, int, int]]:
+        """Return the timers that may fire next, each with its deadline and how often it may still fire."""
+        places = [self.scope.place_of(timer) for timer in timers]
+        found = [
+            (timer, due, timers_left[place])
+            for timer, due, place in zip(timers, dues, places, strict=True)
+            if place is not None and timers_left[place]
+        ]
+        if not self.scope.is_punctual:
+            return found
+        first = min([due for _, due, _ in found], default=0)
+        return [row for row in found if row[1] == first]
 
     def take(self, state: ClusterState, choice: Choice) -> ClusterState:
         """Return the state after a choice."""
@@ -220,13 +174,7 @@ class Cluster(System[ClusterState, Choice]):
                 else:
                     node, sent = self._step(choice.node, node, Received(choice.sender, choice.message))
             case "fire":
-                left = tuple(
-                    count - (name == choice.timer)
-                    for (name, _), count in zip(self.scope.timers, node.timers_left, strict=True)
-                )
-                timers = tuple(timer for timer in node.timers if timer != choice.timer)
-                node = msgspec.structs.replace(node, timers=timers, timers_left=left)
-                node, sent = self._step(choice.node, node, TimerFired(choice.timer), leap=True)
+                node, sent = self._fire(choice.node, node, choice.timer)
             case "call":
                 changes["calls_left"] = tuple(number for number in state.calls_left if number != choice.number)
                 node, sent = self._step(choice.node, node, Called(self.scope.calls[choice.number][1]))
@@ -235,7 +183,7 @@ class Cluster(System[ClusterState, Choice]):
             case "crash":
                 changes["crash_left"] = state.crash_left - 1
                 kept = tuple(record for write in node.writes[: choice.number] for record in write)
-                node = self._named(None, b"", node.records + kept, (), (), node.timers_left, node.seen)
+                node = self._named(None, b"", node.records + kept, (), {}, node.timers_left, node.seen)
             case "restart":
                 node, sent = self._boot(choice.node, node.records, node.timers_left, node.seen)
         nodes = (*state.nodes[:place], node, *state.nodes[place + 1 :])
@@ -251,6 +199,34 @@ class Cluster(System[ClusterState, Choice]):
             digest.update(data)
         digest.update(repr((state.calls_left, state.lose_left, state.repeat_left, state.crash_left)).encode())
         return digest.digest()
+
+    def pack(self, state: ClusterState) -> bytes:
+        """Return a state without what can be made again from it: each machine is there once, not twice."""
+        nodes = [(node.machine is not None, *msgspec.structs.astuple(node)[1:]) for node in state.nodes]
+        return pickle.dumps((nodes, *msgspec.structs.astuple(state)[1:]))
+
+    def unpack(self, data: bytes) -> ClusterState:
+        """Return what `pack` took."""
+        rows, *rest = pickle.loads(data)
+        nodes = []
+        for is_up, *fields in rows:
+            key = fields[-1]
+            if key not in self._known:
+                if len(self._known) >= _KNOWN_NODES_MAX:
+                    self._known.clear()
+                self._known[key] = Node(pickle.loads(fields[0])[0] if is_up else None, *fields)
+            nodes.append(self._known[key])
+        return ClusterState(tuple(nodes), *rest)
+
+    def shape(self, state: ClusterState) -> Hashable:
+        """Return an outline of each node, and which kinds of messages are under way.
+
+        Words, truth values, small numbers (terms, places, counts) and lengths of a machine's own fields count; what is
+        in its containers does not, nor how many messages there are.
+        """
+        nodes = tuple([(_outline(node.machine, self.ignore, 2), bool(node.writes)) for node in state.nodes])
+        kinds = tuple(sorted(dict.fromkeys(type(message).__name__ for _, _, _, message in state.network)))
+        return nodes, kinds
 
     def is_independent(self, one: Choice, other: Choice) -> bool:
         """Say that choices of two nodes commute, unless both draw on one count of faults."""
@@ -287,18 +263,28 @@ class Cluster(System[ClusterState, Choice]):
         self, name: NodeId, records: tuple[Record, ...], timers_left: tuple[int, ...], seen: tuple[Hashable, ...]
     ) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
         blob = pickle.dumps((self.make(name, records), Outbox()))
-        fresh = Node(None, blob, records, (), (), timers_left, seen, b"")
+        fresh = Node(None, blob, records, (), (), (), timers_left, seen, b"")
         return self._step(name, fresh, Started())
 
+    def _fire(self, name: NodeId, node: Node, timer: str) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
+        place = self.scope.place_of(timer)
+        left = tuple([count - (number == place) for number, count in enumerate(node.timers_left)])
+        dues = dict(zip(node.timers, node.dues, strict=True))
+        due = dues.pop(timer)
+        node = msgspec.structs.replace(node, timers=tuple(dues), dues=tuple(dues.values()), timers_left=left)
+        return self._step(name, node, TimerFired(timer), due=due)
+
     def _step(
-        self, name: NodeId, node: Node, event: Event, *, leap: bool = False
+        self, name: NodeId, node: Node, event: Event, *, due: int | None = None
     ) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
         """Let a copy of a machine take an event; perform its effects as far as the barrier lets them."""
         machine: Machine
         outbox: Outbox
         machine, outbox = pickle.loads(node.blob)
-        now = Instant(machine.now + _LEAP) if leap else machine.now
-        run = _Performing(self, name, node)
+        now = machine.now
+        if due is not None:
+            now = Instant(max(now, due) if self.scope.is_punctual else now + _LEAP)
+        run = _Performing(self, name, node, now)
         run.perform(outbox.push(machine.step(event, now=now)))
         while self.scope.is_disk_instant and run.writes:
             run.records += tuple(record for write in run.writes for record in write)
@@ -312,7 +298,7 @@ class Cluster(System[ClusterState, Choice]):
         machine: Machine
         outbox: Outbox
         machine, outbox = pickle.loads(node.blob)
-        run = _Performing(self, name, node)
+        run = _Performing(self, name, node, machine.now)
         run.records, run.writes = node.records + node.writes[0], node.writes[1:]
         count = outbox.persisted_count + 1
         run.perform(list(outbox.persisted(count)))
@@ -323,8 +309,9 @@ class Cluster(System[ClusterState, Choice]):
         self, machine: Machine, outbox: Outbox, run: "_Performing", node: Node
     ) -> tuple[Node, list[tuple[NodeId, NodeId, Message]]]:
         blob = pickle.dumps((machine, outbox))
-        timers = tuple(sorted(run.timers))
-        after = self._named(machine, blob, run.records, run.writes, timers, node.timers_left, tuple(run.seen), outbox)
+        after = self._named(
+            machine, blob, run.records, run.writes, run.timers, node.timers_left, tuple(run.seen), outbox
+        )
         return after, run.sent
 
     def _named(
@@ -333,20 +320,55 @@ class Cluster(System[ClusterState, Choice]):
         blob: bytes,
         records: tuple[Record, ...],
         writes: tuple[tuple[Record, ...], ...],
-        timers: tuple[str, ...],
+        running: dict[str, int],
         timers_left: tuple[int, ...],
         seen: tuple[Hashable, ...],
         outbox: Outbox | None = None,
     ) -> Node:
-        # A timer that may never fire again is as good as none.
-        live = tuple(
-            (timer, left)
-            for (timer, _), left in zip(self.scope.timers, timers_left, strict=True)
-            if left and timer in timers
+        timers = tuple(sorted(running))
+        key = self.node_key(
+            machine, outbox, records=records, writes=writes, running=running, timers_left=timers_left, seen=seen
         )
-        data = canonical((machine, outbox, records, writes, live, timers_left, seen), self.ignore)
-        key = hashlib.blake2b(data, digest_size=16).digest()
-        return Node(machine, blob, records, writes, timers, timers_left, seen, key)
+        dues = tuple([running[timer] for timer in timers])
+        return Node(machine, blob, records, writes, timers, dues, timers_left, seen, key)
+
+    def node_key(
+        self,
+        machine: Machine | None,
+        outbox: Outbox | None,
+        *,
+        records: tuple[Record, ...],
+        writes: tuple[tuple[Record, ...], ...],
+        running: Mapping[str, int],
+        timers_left: tuple[int, ...],
+        seen: tuple[Hashable, ...],
+    ) -> bytes:
+        """Return what identifies a node: 128 bits over its machine and all that its future depends on.
+
+        Args:
+            machine: None while it is down.
+            outbox: what it holds back; None while it is down.
+            records: stable ones.
+            writes: those of each unfinished write.
+            running: timer → deadline.
+            timers_left: how often each timer of the scope may still fire.
+            seen: what `observe` kept.
+        """
+        now = 0 if machine is None else int(machine.now)
+        # A timer that may never fire again is as good as none; when it fires matters only where time is kept.
+        live = []
+        for timer in sorted(running):
+            place = self.scope.place_of(timer)
+            if place is not None and timers_left[place]:
+                live.append((timer, running[timer] - now if self.scope.is_punctual else 0))
+        data = canonical(
+            (machine, outbox, records, writes, live, timers_left, seen),
+            self.ignore,
+            relative=self.relative,
+            ordered=self.ordered,
+            now=now,
+        )
+        return hashlib.blake2b(data, digest_size=16).digest()
 
     def _posted(
         self,
@@ -373,12 +395,13 @@ class Cluster(System[ClusterState, Choice]):
 class _Performing:
     """What the effects of one step do to the node and the network."""
 
-    def __init__(self, cluster: Cluster, name: NodeId, node: Node) -> None:
+    def __init__(self, cluster: Cluster, name: NodeId, node: Node, now: Instant) -> None:
+        self.now = now
         self.cluster = cluster
         self.name = name
         self.records = node.records
         self.writes = node.writes
-        self.timers = dict.fromkeys(node.timers)
+        self.timers = dict(zip(node.timers, node.dues, strict=True))
         self.seen = list(node.seen)
         self.sent: list[tuple[NodeId, NodeId, Message]] = []
 
@@ -389,14 +412,33 @@ class _Performing:
                     self.sent.append((to, self.name, message))
                 case Persist(records):
                     self.writes = (*self.writes, records)
-                case SetTimer(timer):
-                    self.timers[timer] = None
+                case SetTimer(timer, after):
+                    self.timers[timer] = self.now + max(0, after)
                 case CancelTimer(timer):
                     self.timers.pop(timer, None)
                 case Deliver(output):
                     kept = self.cluster.observe(self.name, output)
                     if kept is not None:
                         self.seen.append(kept)
+
+
+def _outline(value: Any, ignore: frozenset[str], depth: int) -> Hashable:
+    """Return the words, truth values, small numbers and (up to three) lengths among an object's fields."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return value if abs(value) < _SMALL_NUMBER else "large"
+        case list() | dict() | tuple():
+            return min(3, len(value))
+        case _ if not depth:
+            return type(value).__name__
+        case msgspec.Struct():
+            names: Sequence[str] = type(value).__struct_fields__
+        case _:
+            names = list(getattr(value, "__dict__", ()))
+    inside = tuple([_outline(getattr(value, name), ignore, depth - 1) for name in names if name not in ignore])
+    return (type(value).__name__, inside)
 
 
 def short(value: object, limit: int = 60) -> str:

@@ -1,5 +1,6 @@
 """What can be explored: states, the choices that each allows, and where a choice leads. And what is asked of them."""
 
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, Literal, TypeVar
@@ -39,6 +40,19 @@ class System(ABC, Generic[S, C]):
         """
         assert isinstance(state, Hashable), "a system with states that cannot be hashed names them itself"
         return state
+
+    def pack(self, state: S) -> bytes:
+        """Return a state for another process or a file; by default a pickle."""
+        return pickle.dumps(state)
+
+    def unpack(self, data: bytes) -> S:
+        """Return what `pack` took (never a stranger's: a pickle may do anything)."""
+        state: S = pickle.loads(data)
+        return state
+
+    def shape(self, state: S) -> Hashable:
+        """Return a state without its details: what a guided search counts as new. By default nothing is left out."""
+        return self.key(state)
 
     def is_independent(self, one: C, other: C) -> bool:
         """Say whether two choices commute wherever both are possible, and neither enables or disables the other.

@@ -17,6 +17,10 @@ class Walks(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
     counterexamples: dict[str, Example[C]]
     # `sometimes` property → in how many runs it was seen.
     seen: dict[str, int]
+    # `always` property → choices taken, over all runs, until its first counterexample.
+    found_after: dict[str, int] = {}
+    # Guided: different shapes and marks that were met.
+    shape_count: int = 0
 
 
 _Pick = Callable[[Sequence[C]], int]
@@ -29,6 +33,7 @@ def walk(
     *,
     walk_count: int,
     step_count_max: int,
+    stop_at_first: bool = False,
 ) -> Walks[C]:
     """Take random choices, each as likely as the others.
 
@@ -38,7 +43,7 @@ def walk(
     def plain(_choices: Sequence[C], _rng: random.Random = rng) -> int:
         return _rng.randrange(len(_choices))
 
-    return _run(system, properties, rng, lambda: plain, walk_count, step_count_max)
+    return _run(system, properties, rng, lambda: plain, walk_count, step_count_max, stop_at_first=stop_at_first)
 
 
 def walk_by_priority(
@@ -49,6 +54,7 @@ def walk_by_priority(
     walk_count: int,
     step_count_max: int,
     depth: int = 3,
+    stop_at_first: bool = False,
 ) -> Walks[C]:
     """Take choices by random priorities of their lanes, lowering the leader's at `depth` - 1 random steps.
 
@@ -82,7 +88,7 @@ def walk_by_priority(
 
         return pick
 
-    return _run(system, properties, rng, scheduler, walk_count, step_count_max)
+    return _run(system, properties, rng, scheduler, walk_count, step_count_max, stop_at_first=stop_at_first)
 
 
 def _run(
@@ -92,13 +98,17 @@ def _run(
     scheduler: Callable[[], _Pick[C]],
     walk_count: int,
     step_count_max: int,
+    *,
+    stop_at_first: bool,
 ) -> Walks[C]:
     counterexamples: dict[str, Example[C]] = {}
+    found_after: dict[str, int] = {}
     seen = {claim.name: 0 for claim in properties if claim.kind == "sometimes"}
     assert all(claim.kind != "eventually" for claim in properties), "a finite run cannot refute `eventually`"
-    total = 0
+    total = run_count = 0
     starts = system.initial()
-    for _ in range(walk_count):
+    while run_count < walk_count and not (stop_at_first and counterexamples):
+        run_count += 1
         start = rng.randrange(len(starts))
         state = starts[start]
         pick = scheduler()
@@ -111,6 +121,7 @@ def _run(
                 met[claim.name] = None
                 if claim.kind == "always" and claim.name not in counterexamples:
                     counterexamples[claim.name] = Example(start, tuple(taken))
+                    found_after[claim.name] = total
             choices = system.choices(state)
             if not choices or len(taken) == step_count_max:
                 break
@@ -121,4 +132,6 @@ def _run(
         for name in met:
             if name in seen:
                 seen[name] += 1
-    return Walks(walk_count=walk_count, step_count=total, counterexamples=counterexamples, seen=seen)
+    return Walks(
+        walk_count=run_count, step_count=total, counterexamples=counterexamples, seen=seen, found_after=found_after
+    )

@@ -2,8 +2,9 @@
 
 from quorate.lab.museum import answering, applying, durability, elections, membership, reads, replication
 from quorate.lab.museum.bug import BUGS, CHECKERS, Bug, bug_named, planted
-from quorate.lab.museum.guide import measure_exhibits, print_exhibits, show_exhibit
+from quorate.lab.museum.guide import print_exhibits, show_exhibit
 from quorate.lab.museum.hunt import Hunt, hunt, measure
+from quorate.lab.museum.measuring import MeasureOptions, measure_exhibits
 
 WINGS = (elections, replication, reads, membership, durability, applying, answering)
 """The rooms, in the order of a visit."""
@@ -14,6 +15,7 @@ __all__ = [
     "WINGS",
     "Bug",
     "Hunt",
+    "MeasureOptions",
     "bug_named",
     "hunt",
     "measure",

@@ -1,8 +1,5 @@
-"""Shows visitors around: the list, one exhibit caught before their eyes, and the table of measurements."""
+"""Shows visitors around: the list, one exhibit caught before their eyes, and the table of measurements' rows."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +7,7 @@ from rich.table import Table
 
 from quorate.kernel.errors import UsageError
 from quorate.lab.museum.bug import BUGS, Bug, bug_named
-from quorate.lab.museum.hunt import Measured, hunt, measure
+from quorate.lab.museum.hunt import Measured, hunt
 from quorate.lab.simulation.display import print_failure
 from quorate.lab.simulation.options import SimOptions
 
@@ -45,30 +42,6 @@ def show_exhibit(name: str, console: Console, *, seed_count_max: int) -> int:
     print_failure(console, found.caught)
     say(f"\nreplay: {options.command}")
     return 0
-
-
-def measure_exhibits(
-    names: list[str], console: Console, *, hunt_count: int, seed_count_max: int, page: Path | None
-) -> int:
-    """Hunt bugs on all cores and print, or write, the table; return 1 when one got away."""
-    bugs = [bug_named(name) for name in names] if names else list(BUGS.values())
-    found: list[Measured] = []
-    with ProcessPoolExecutor(cpu_count() or 1, mp_context=get_context("forkserver"), max_tasks_per_child=1) as pool:
-        jobs = [pool.submit(_measure, bug.name, hunt_count, seed_count_max) for bug in bugs]
-        for job in jobs:
-            one = job.result()
-            found.append(one)
-            console.print(row_of(one), highlight=False, markup=False, soft_wrap=True)
-    if page is not None:
-        write_table(page, found)
-    missed = [one.bug for one in found if one.caught_count < one.hunt_count]
-    if missed:
-        console.print(f"got away at least once: {', '.join(missed)}", highlight=False)
-    return 1 if any(one.caught_count == 0 for one in found) else 0
-
-
-def _measure(name: str, hunt_count: int, seed_count_max: int) -> Measured:
-    return measure(bug_named(name), hunt_count=hunt_count, seed_count_max=seed_count_max)
 
 
 def row_of(one: Measured) -> str:

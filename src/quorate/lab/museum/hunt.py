@@ -1,12 +1,14 @@
 """Hunts for planted bugs: how many seeds, and how long, until a campaign catches one."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from quorate.lab.museum.bug import Bug, planted
+from quorate.lab.museum.bug import Bug, bug_named, planted
 from quorate.lab.simulation.campaign import runner_of
-from quorate.lab.simulation.options import Outcome, SimOptions
+from quorate.lab.simulation.options import Kind, Outcome, SimOptions
 
 # Hunts begin at seeds that are so far apart.
 STRIDE = 10_000
@@ -72,17 +74,59 @@ def hunt(bug: Bug, *, first_seed: int = 1, seed_count_max: int = 500) -> Hunt:
     )
 
 
+class Trail(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a hunt when many are made."""
+
+    bug: str
+    first_seed: int
+    seed_count: int
+    processor_s: float
+    # As what it was caught; "" when it got away.
+    kind: Kind
+
+
+def follow(configuration: Any, first_seed: int, seed_count: int) -> Trail:
+    """Hunt one bug; a job of `quorate.lab.scale`.
+
+    Args:
+        configuration: {"bug": name}.
+        first_seed: where the hunt begins.
+        seed_count: after so many it is given up.
+    """
+    bug = bug_named(configuration["bug"])
+    return trail_of(hunt(bug, first_seed=first_seed, seed_count_max=seed_count))
+
+
+def trail_of(found: Hunt) -> Trail:
+    """Return what is kept of a hunt."""
+    return Trail(
+        bug=found.bug,
+        first_seed=found.first_seed,
+        seed_count=found.seed_count,
+        processor_s=found.processor_s,
+        kind=found.caught.kind if found.caught is not None else "",
+    )
+
+
+def summed(trails: Sequence[Trail]) -> Measured:
+    """Return what several hunts for one bug took; at least one."""
+    caught_count = sum(trail.kind != "" for trail in trails)
+    return Measured(
+        bug=trails[0].bug,
+        hunt_count=len(trails),
+        caught_count=caught_count,
+        mean_seeds=sum(trail.seed_count for trail in trails) / max(1, caught_count),
+        mean_s=sum(trail.processor_s for trail in trails) / max(1, caught_count),
+        most_seeds=max(trail.seed_count for trail in trails),
+        kinds=tuple(sorted({trail.kind for trail in trails if trail.kind})),
+    )
+
+
 def measure(bug: Bug, *, hunt_count: int = 10, seed_count_max: int = 300) -> Measured:
     """Hunt a bug several times from seeds that are far apart."""
-    hunts = [hunt(bug, first_seed=1 + STRIDE * place, seed_count_max=seed_count_max) for place in range(hunt_count)]
-    kinds = {found.caught.kind: None for found in hunts if found.caught is not None}
-    caught_count = sum(found.caught is not None for found in hunts)
-    return Measured(
-        bug=bug.name,
-        hunt_count=hunt_count,
-        caught_count=caught_count,
-        mean_seeds=sum(found.seed_count for found in hunts) / max(1, caught_count),
-        mean_s=sum(found.processor_s for found in hunts) / max(1, caught_count),
-        most_seeds=max(found.seed_count for found in hunts),
-        kinds=tuple(sorted(kinds)),
+    return summed(
+        [
+            trail_of(hunt(bug, first_seed=1 + STRIDE * place, seed_count_max=seed_count_max))
+            for place in range(hunt_count)
+        ]
     )

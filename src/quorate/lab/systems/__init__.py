@@ -1,5 +1,6 @@
 """Systems under test: adapters of five methods each."""
 
+from quorate.lab.systems.attached import AttachedSystem
 from quorate.lab.systems.base import Client, Leadership, Signal, Skewing, System
 from quorate.lab.systems.etcd_system import EtcdSystem
 from quorate.lab.systems.named import SYSTEM_NAMES, make_system
@@ -8,6 +9,7 @@ from quorate.lab.systems.redis_system import RedisSystem
 
 __all__ = [
     "SYSTEM_NAMES",
+    "AttachedSystem",
     "Client",
     "EtcdSystem",
     "Leadership",

@@ -6,6 +6,7 @@ a definite conflict: so the commands of a transaction are sent one by one.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,11 +20,22 @@ from quorate.env import Address
 from quorate.kernel import errors
 
 
-def open_redis(address: Address, *, timeout_s: float, connect_timeout_s: float) -> "redis.asyncio.Redis":
+def open_redis(
+    address: Address,
+    *,
+    timeout_s: float,
+    connect_timeout_s: float,
+    user: str = "",
+    password: str = "",
+    database: int = 0,
+) -> "redis.asyncio.Redis":
     """Return an unconnected client with one connection, without any retry."""
     return redis.asyncio.Redis(
         host=address.host,
         port=address.port,
+        db=database,
+        username=user or None,
+        password=password or None,
         single_connection_client=True,
         socket_timeout=timeout_s,
         socket_connect_timeout=connect_timeout_s,
@@ -63,6 +75,9 @@ class RedisClient:
         timeout_s: how long an answer may take, seconds.
         connect_timeout_s: how long a connection may take, seconds.
         where: the node it talks to, in words, for the report.
+        user: whom to log in as; empty for the default user.
+        password: its password; empty for none.
+        database: the number of the database.
     """
 
     def __init__(
@@ -72,11 +87,20 @@ class RedisClient:
         timeout_s: float = 1.0,
         connect_timeout_s: float = 0.5,
         where: str = "",
+        user: str = "",
+        password: str = "",
+        database: int = 0,
     ) -> None:
         self.where = where
         self._address_of = address_of
-        self._timeout_s = timeout_s
-        self._connect_timeout_s = connect_timeout_s
+        self._open = functools.partial(
+            open_redis,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            user=user,
+            password=password,
+            database=database,
+        )
         self._address: Address | None = None
         self._redis: Any = None  # redis-py leaves its calls untyped
 
@@ -142,7 +166,7 @@ class RedisClient:
             await self.close()
             self._address = address
         if self._redis is None:
-            self._redis = open_redis(address, timeout_s=self._timeout_s, connect_timeout_s=self._connect_timeout_s)
+            self._redis = self._open(address)
         connection: Any = self._redis.connection
         if connection is not None and connection.is_connected:
             return

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 ASK_TIMEOUT_S = 0.4
 
 
-def client_of(address_of: Callable[[], Address], *, timeout_s: float, where: str = "") -> "RedisClient":
+def client_of(
+    address_of: Callable[[], Address],
+    *,
+    timeout_s: float,
+    where: str = "",
+    user: str = "",
+    password: str = "",
+    database: int = 0,
+) -> "RedisClient":
     """Return an unconnected client of a Redis door.
 
     Raises:
@@ -23,7 +31,9 @@ def client_of(address_of: Callable[[], Address], *, timeout_s: float, where: str
         from quorate.lab.systems.redis_client import RedisClient
     except ImportError as cause:
         raise errors.UsageError("clients of a Redis door need the redis package: pip install 'redis>=8'") from cause
-    return RedisClient(address_of, timeout_s=timeout_s, where=where)
+    return RedisClient(
+        address_of, timeout_s=timeout_s, where=where, user=user, password=password, database=database
+    )  # fmt: skip
 
 
 def asker_of(address: Address) -> "RedisClient":
