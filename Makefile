@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: demo test check soak sim bench docs quick lint types floors setup
+.PHONY: demo test check soak sim bench docs fast slow quick lint types floors setup
 
 setup: $(STAMP)
 
@@ -43,6 +43,13 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	@$(BIN)/python tools/build_docs.py
+
+# The judges' hottest modules compiled from the same source (needs a C compiler), and back.
+fast: $(STAMP)
+	@$(BIN)/python tools/compile_hot.py
+
+slow: $(STAMP)
+	@$(BIN)/python tools/compile_hot.py --remove
 
 # One seed again, with all that happened: make sim SEED=7 [LEVEL=core]
 SEED ?= 1

@@ -93,7 +93,7 @@ def test_a_stale_read_refutes_only_levels_with_the_order_of_time():
     found = check_list_append([write, read, txn(3, 4, 5, r("x", 1))])
     assert "g-single-realtime" in found.anomalies
     assert {"strict-serializable", "strong-snapshot-isolation"} == set(found.refuted)
-    near = check_list_append([write, txn(2, 0.5, 3, r("x")), txn(3, 4, 5, r("x", 1))])
+    near = check_list_append([txn(1, 0, 2, a("x", 1)), txn(2, 1, 3, r("x")), txn(3, 4, 5, r("x", 1))])
     assert not near.refuted
 
 

@@ -101,7 +101,7 @@ def test_the_order_of_time_is_used_by_strict_levels_only():
     rows = [txn(1, 0, 1, w("x", 1)), txn(2, 2, 3, w("x", 2)), txn(3, 4, 5, r("x", 1))]
     found = check_rw_register(rows)
     assert found.refuted == ("strict-serializable",)
-    assert not check_rw_register([rows[0], txn(2, 0.5, 3, w("x", 2)), rows[2]]).refuted
+    assert not check_rw_register([txn(1, 0, 2, w("x", 1)), txn(2, 1, 3, w("x", 2)), rows[2]]).refuted
 
 
 def test_an_append_is_no_step_of_a_register():

@@ -99,6 +99,10 @@ class _Truth(Enum):
     TRUE = True
 
 
+_TRUE: Final = _Truth.TRUE
+_FALSE: Final = _Truth.FALSE
+
+
 class _Map(tuple[Any, ...]):
     """A frozen JSON object, never equal to a frozen array."""
 
@@ -127,7 +131,7 @@ def freeze(value: Value) -> Hashable:
     if kind is int or kind is str or value is None or kind is bytes or kind is float:
         return cast("Hashable", value)
     if kind is bool:
-        return _Truth(value)
+        return _TRUE if value else _FALSE
     if kind is list and _SCALARS.issuperset(map(type, value)):
         return tuple(value)
     if isinstance(value, list | tuple) and not isinstance(value, _Map):

@@ -87,11 +87,18 @@ def bench(
 def bench_check(
     scale: Annotated[float, typer.Option("--scale", help="Share of the full sizes: 1 is a million operations.")] = 0.1,
     only: Annotated[str, typer.Option("--only", help="Cases whose name holds this.")] = "",
+    porcupine: Annotated[
+        Path | None, typer.Option("--porcupine", help="A build of tools/porcupine: both judge the same histories.")
+    ] = None,
     seed: Seed = 1,
 ) -> None:
-    """Measure the judges on generated histories."""
+    """Measure the judges on generated histories, alone or beside Porcupine."""
     from quorate.lab.bench_check import print_cases
+    from quorate.lab.bench_porcupine import print_contests
 
+    if porcupine is not None:
+        print_contests(porcupine, scale=scale, only=only, seed=seed, console=Console())
+        return
     print_cases(scale=scale, only=only, seed=seed, console=Console())
 
 

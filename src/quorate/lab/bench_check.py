@@ -46,7 +46,7 @@ class Case(msgspec.Struct, frozen=True):
     make: Callable[[int, random.Random], Timed]
 
 
-def _interleaved(rng: random.Random, count: int, process_count: int) -> Iterator[tuple[int, int, int]]:
+def interleaved(rng: random.Random, count: int, process_count: int) -> Iterator[tuple[int, int, int]]:
     """Yield (process, call, done) in the order of effects; each effect lies between its call and its end."""
     place = 0
     # Seat → place of the call that is open.
@@ -65,7 +65,7 @@ def register_history(count: int, rng: random.Random, *, process_count: int = 10,
     """Return reads and writes of distinct values, linearizable, in the order of their calls."""
     values: dict[int, int | None] = {}
     found = []
-    for number, (process, call, done) in enumerate(_interleaved(rng, count, process_count)):
+    for number, (process, call, done) in enumerate(interleaved(rng, count, process_count)):
         key = rng.randrange(key_count)
         times = {"invoke_ns": call * 1_000, "complete_ns": done * 1_000, "call": call, "done": done}
         if rng.random() < 0.5:
@@ -81,7 +81,7 @@ def transaction_history(count: int, rng: random.Random, kind: txn.Kind, *, proce
     lists: dict[int, list[object]] = {}
     first_key, written = 0, 0
     found = []
-    for process, call, done in _interleaved(rng, count, process_count):
+    for process, call, done in interleaved(rng, count, process_count):
         asked: list[list[object]] = []
         answered: list[list[object]] = []
         for _ in range(rng.randrange(1, 6)):

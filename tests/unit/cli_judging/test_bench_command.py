@@ -1,6 +1,7 @@
 """`quorate bench check` measures judges on histories that are correct, so every answer must be `valid`."""
 
 import random
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +10,7 @@ from quorate.check import brute_force, model_named, txn
 from quorate.cli.app import app
 from quorate.kernel.errors import UsageError
 from quorate.lab.bench_check import CASES, register_history, run, transaction_history
+from quorate.lab.bench_porcupine import run as run_contests
 
 
 def test_generated_registers_are_linearizable():
@@ -56,3 +58,41 @@ def test_placements_are_compared(tmp_path):
     result = CliRunner().invoke(app, ["placement", "compare", "--nodes", "8", "--keys", "2000", "--svg", str(svg)])
     assert "rendezvous" in result.stdout
     assert svg.read_text("utf-8").startswith("<svg")
+
+
+JUDGE = """#!{python}
+import sys
+from pathlib import Path
+from quorate.check import History, check
+for path in sys.argv[3:]:
+    history = History.from_lines(Path(path).read_text().splitlines())
+    verdict = check(history, sys.argv[1], explain=False).verdict
+    print({verdict}, 0.001)
+"""
+
+
+def _judge(tmp_path, verdict):
+    binary = tmp_path / "judge"
+    binary.write_text(JUDGE.format(python=sys.executable, verdict=verdict), "utf-8")
+    binary.chmod(0o755)
+    return binary
+
+
+@pytest.mark.slow
+def test_a_rival_judge_is_held_against_ours_history_by_history(tmp_path):
+    """A rival that says what we say agrees everywhere; one that never objects differs where a lie was told."""
+    fair = next(iter(run_contests(_judge(tmp_path, "verdict"), scale=0.2, only="register, 10", rounds=1)))
+    assert (fair.decided_count, fair.disagreement_count) == (fair.history_count, 0)
+    assert fair.invalid_count > 0
+    assert len(fair.ratios) == 1
+    blind = next(iter(run_contests(_judge(tmp_path, "'valid'"), scale=0.2, only="register, 10", rounds=1)))
+    assert blind.disagreement_count == blind.invalid_count > 0
+
+
+def test_a_rival_that_gives_no_verdicts_is_told(tmp_path):
+    with pytest.raises(UsageError, match="gave no verdicts"):
+        list(run_contests(_judge(tmp_path, "verdict, 1"), scale=0.01, only="set", rounds=1))
+    with pytest.raises(UsageError, match="no contest holds"):
+        list(run_contests(_judge(tmp_path, "verdict"), only="paxos"))
+    result = CliRunner().invoke(app, ["bench", "check", "--porcupine", str(tmp_path / "none")])
+    assert isinstance(result.exception, UsageError)

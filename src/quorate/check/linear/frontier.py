@@ -16,6 +16,9 @@ from quorate.check.linear.problem import Outcome, Problem
 
 # The same state and writes → (reads done, crashed used) of the configurations that no other dominates.
 _Frontier = dict[tuple[int, int], list[tuple[int, int]]]
+# State, operations that took effect, crashed ones used.
+_Configuration = tuple[int, int, int]
+_Move = tuple[int, int, int, int, int, int]
 
 
 def search_frontier(problem: Problem) -> Generator[int, None, Outcome]:
@@ -125,7 +128,7 @@ class _Search:
         self.fitting.clear()
         reached: _Frontier = {}
         waiting: _Frontier = {}
-        work: list[tuple[int, int, int]] = []
+        work: list[_Configuration] = []
         for (state, writes), bucket in frontier.items():
             fits = self._fits(state)
             for reads, used in bucket:
@@ -134,18 +137,15 @@ class _Search:
                     self._add(reached, state, mask, used)
                 elif self._add(waiting, state, mask, used):
                     work.append((state, mask, used))
-        others = [
-            (1 << other, problem.kinds[operation])
-            for other, operation in self.running.items()
-            if other != slot and not self.reads >> other & 1
-        ]
-        while work:
-            state, mask, used = work.pop()
-            self.step_count += 1
-            if self.step_count >= 256:
-                yield self.step_count
-                self.step_count = 0
-            self._expand(state, mask, used, bit, problem.kinds[answered], others, reached, waiting, work)
+        if work:
+            moves = self._moves(slot)
+            own = -1 if self.reads & bit else problem.kinds[answered]
+            while work:
+                self.step_count += 1
+                if self.step_count >= 256:
+                    yield self.step_count
+                    self.step_count = 0
+                self._expand(work, bit, own, moves, reached, waiting)
         del self.running[slot]
         self.free.append(slot)
         self.step_count += len(reached)
@@ -153,51 +153,51 @@ class _Search:
         self.reads &= ~bit
         return after
 
+    def _moves(self, slot: int) -> list[_Move]:
+        """Return what may take effect before an answer: (kind, bit; one use, shift, mask, most uses of crashed)."""
+        problem, reads = self.problem, self.reads
+        moves = [
+            (problem.kinds[operation], 1 << other, 0, 0, 0, 0)
+            for other, operation in self.running.items()
+            if other != slot and not reads >> other & 1
+        ]
+        for place in range(self.classes_open):
+            shift, mask = problem.class_shifts[place], problem.class_masks[place]
+            moves.append((problem.class_kinds[place], 0, 1 << shift, shift, mask, self.used_max[place]))
+        return moves
+
     def _expand(
         self,
-        state: int,
-        mask: int,
-        used: int,
+        work: list[_Configuration],
         bit: int,
-        kind: int,
-        others: list[tuple[int, int]],
+        own: int,
+        moves: list[_Move],
         reached: _Frontier,
         waiting: _Frontier,
-        work: list[tuple[int, int, int]],
     ) -> None:
         """Let the answering operation take effect, and each other one that may come before it."""
         problem = self.problem
-        if not self.reads & bit:
-            for after in problem.step(state, kind):
+        rows = problem.rows
+        state, mask, used = work.pop()
+        if own >= 0:
+            for after in problem.step(state, own):
                 self._add(reached, after, mask | bit | self._fits(after), used)
-        for other_bit, other_kind in others:
-            if not mask & other_bit:
-                for after in problem.step(state, other_kind):
-                    self._wait(after, mask | other_bit, used, bit, reached, waiting, work)
-        for place in range(self.classes_open):
-            shift = problem.class_shifts[place]
-            if (used >> shift) & problem.class_masks[place] < self.used_max[place]:
-                for after in problem.step(state, problem.class_kinds[place]):
-                    # A crashed operation that changes nothing need not have happened.
-                    if after != state:
-                        self._wait(after, mask, used + (1 << shift), bit, reached, waiting, work)
-
-    def _wait(
-        self,
-        state: int,
-        mask: int,
-        used: int,
-        bit: int,
-        reached: _Frontier,
-        waiting: _Frontier,
-        work: list[tuple[int, int, int]],
-    ) -> None:
-        mask |= self._fits(state)
-        if mask & bit:
-            # The answering operation is a read that fits now: nothing else needs to happen yet.
-            self._add(reached, state, mask, used)
-        elif self._add(waiting, state, mask, used):
-            work.append((state, mask, used))
+        for kind, other, use, shift, width, most in moves:
+            if mask & other or (use and (used >> shift) & width >= most):
+                continue
+            states = rows[kind].get(state)
+            if states is None:
+                states = problem.step(state, kind)
+            for after in states:
+                # A crashed operation that changes nothing need not have happened.
+                if after == state and use:
+                    continue
+                placed = mask | other | self._fits(after)
+                if placed & bit:
+                    # The answering operation is a read that fits now: nothing else needs to happen yet.
+                    self._add(reached, after, placed, used + use)
+                elif self._add(waiting, after, placed, used + use):
+                    work.append((after, placed, used + use))
 
     def _without(self, reached: _Frontier, bit: int) -> _Frontier:
         """Forget the answered operation, which every configuration now has behind it."""

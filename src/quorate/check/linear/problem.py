@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 import msgspec
 
 from quorate.check.history import NEVER, BadHistory, Operation, freeze
-from quorate.check.models import Model
+from quorate.check.models import REFUSED, Model
 
 
 class Problem:
@@ -30,7 +30,7 @@ class Problem:
         # Kind of operation → its frozen example and its row of known steps.
         self._kinds: dict[Hashable, int] = {}
         self._examples: list[Operation] = []
-        self._rows: list[dict[int, tuple[int, ...]]] = []
+        self.rows: list[dict[int, tuple[int, ...]]] = []
         certain: list[tuple[int, int, int, Operation]] = []
         crashed: dict[int, list[int]] = {}
         for operation in operations:
@@ -43,10 +43,16 @@ class Problem:
         certain.sort(key=lambda row: row[0])
         self.calls: list[int] = [row[0] for row in certain]
         self.dones: list[int] = [row[1] for row in certain]
+        # Twice the middle of each: where it most likely took effect.
+        self.middles: list[int] = [row[0] + row[1] for row in certain]
         self.kinds: list[int] = [row[2] for row in certain]
         # The operation itself, for people.
         self.operations: list[Operation] = [row[3] for row in certain]
-        self.is_read: list[bool] = [row[3].f in model.readonly for row in certain]
+        # Never changes the state: by its function, or because it was refused.
+        self.is_read: list[bool] = [
+            row[3].f in model.readonly or (row[3].f in model.refusable and freeze(row[3].result) == REFUSED)
+            for row in certain
+        ]
         # Classes of crashed operations, the one that was called first first.
         classes = sorted((min(calls), kind) for kind, calls in crashed.items())
         self.class_kinds: list[int] = [kind for _, kind in classes]
@@ -73,7 +79,7 @@ class Problem:
 
     def step(self, state: int, kind: int) -> tuple[int, ...]:
         """Return the states after an operation of a kind. Complexity: O(1) after the first time."""
-        row = self._rows[kind]
+        row = self.rows[kind]
         after = row.get(state)
         if after is None:
             states = self.model.follow(self._states[state], self._examples[kind])
@@ -94,7 +100,12 @@ class Problem:
 
     def _kind_of(self, operation: Operation) -> int:
         process = operation.process if self.model.uses_process else 0
-        value, result = freeze(operation.value), freeze(operation.result)
+        value, result = operation.value, operation.result
+        # Whole numbers and nothing are their own twins: most values are spared a call.
+        if value is not None and type(value) is not int:
+            value = freeze(value)
+        if result is not None and type(result) is not int:
+            result = freeze(result)
         name = (operation.f, value, operation.outcome, result, process)
         kind = self._kinds.get(name)
         if kind is None:
@@ -103,7 +114,7 @@ class Problem:
                 raise BadHistory(f"the model {self.model.name} has no {operation.f!r}, only {known}: {operation}")
             kind = self._kinds[name] = len(self._examples)
             self._examples.append(msgspec.structs.replace(operation, value=value, result=result, process=process))
-            self._rows.append({})
+            self.rows.append({})
         return kind
 
 

@@ -1,13 +1,14 @@
 """Both engines on one problem, in turns: where one drowns the other is often quick."""
 
 from collections.abc import Generator
+from typing import Final
 
 from quorate.check.linear.depth import search_depth
 from quorate.check.linear.frontier import search_frontier
 from quorate.check.linear.problem import Outcome, Problem
 
 # Steps of an engine's first turn; each round doubles it, so the loser costs at most as much as the winner.
-_TURN_STEPS = 1_000
+_TURN_STEPS: Final = 1_000
 
 
 def race(problem: Problem) -> Generator[int, None, Outcome]:
@@ -15,8 +16,9 @@ def race(problem: Problem) -> Generator[int, None, Outcome]:
 
     Complexity: at most three times the better engine.
     """
-    engines = (search_frontier(problem), search_depth(problem))
-    turn = _TURN_STEPS
+    # Where no lie is told and little crashed, depth first finds an order at once, in a step or two for each operation.
+    turn = _TURN_STEPS + 8 * problem.size
+    engines = (search_depth(problem), search_frontier(problem))
     while True:
         for engine in engines:
             spent = 0

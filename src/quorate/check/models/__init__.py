@@ -5,7 +5,7 @@ from typing import Final
 
 from quorate.check.models.collections import fifo_queue, grow_set, priority_queue, stack, unordered_queue
 from quorate.check.models.locks import fenced_lock, mutex
-from quorate.check.models.model import Model, ModelError, State, Step, by_key, together
+from quorate.check.models.model import REFUSED, Model, ModelError, State, Step, by_key, together
 from quorate.check.models.registers import (
     append_register,
     cas_register,
@@ -18,6 +18,7 @@ from quorate.kernel import errors
 
 __all__ = [
     "MODELS",
+    "REFUSED",
     "Model",
     "ModelError",
     "State",

@@ -1,6 +1,7 @@
 """What a model is: an initial state and a step. Everything a sequential object does, and nothing about concurrency."""
 
 from collections.abc import Callable, Hashable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,10 @@ State = Hashable
 Step = Callable[[State, Operation], Iterable[State] | None]
 
 
+REFUSED: Final = freeze(value=False)
+"""What a conditional operation answers when its condition did not hold."""
+
+
 class ModelError(errors.UsageError):
     """A model's step raised; the sentence names the model, the state and the operation."""
 
@@ -19,7 +24,8 @@ class ModelError(errors.UsageError):
 
 def by_key(operation: Operation) -> Hashable:
     """Return the key that separates independent objects. Complexity: O(size of the key)."""
-    return freeze(operation.key)
+    key = operation.key
+    return key if type(key) is str else freeze(key)
 
 
 def together(_operation: Operation) -> Hashable:
@@ -43,6 +49,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     functions: tuple[str, ...] = ()
     # Functions that never change the state. They may be placed as early as they fit: a large saving.
     readonly: tuple[str, ...] = ()
+    # Functions that change nothing when they answer false; such an answer then counts as a read.
+    refusable: tuple[str, ...] = ()
     # True if the step looks at `process`.
     uses_process: bool = False
     # Names the independent objects: linearizability is checked for each alone.

@@ -3,14 +3,12 @@
 from collections.abc import Hashable, Mapping
 
 from quorate.check.history import BadHistory, Operation, freeze, show, thaw
-from quorate.check.models.model import Model, State, number_of, pair_of, together
-
-_FALSE = freeze(value=False)
+from quorate.check.models.model import REFUSED, Model, State, number_of, pair_of, together
 
 
 def _is_refused(operation: Operation) -> bool:
     """Say whether a conditional write answered that its condition did not hold."""
-    return operation.outcome == "ok" and operation.result == _FALSE
+    return operation.outcome == "ok" and operation.result == REFUSED
 
 
 def _compare_and_set(state: State, operation: Operation) -> tuple[State, ...]:
@@ -51,6 +49,7 @@ def cas_register(initial: object = None) -> Model:
         step=_register_step,
         functions=("read", "write", "cas"),
         readonly=("read",),
+        refusable=("cas",),
     )
 
 
@@ -164,6 +163,7 @@ def key_value() -> Model:
             "increment",
         ),
         readonly=("get", "read"),
+        refusable=("cas", "put_if_absent", "put_if_version"),
         describe=_describe_kv,
     )  # fmt: skip
 
