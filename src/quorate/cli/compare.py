@@ -108,6 +108,9 @@ def designs(
     span: Annotated[float, typer.Option("--span", help="Simulated seconds of each fault.")] = 4.0,
     latency: Annotated[float, typer.Option("--latency", help="Least delay of every link, ms.")] = 0.5,
     jitter: Annotated[float, typer.Option("--jitter", help="Most that is added to it, ms.")] = 1.5,
+    real: Annotated[
+        bool, typer.Option("--real", help="On processes of this machine, one after another, not in simulation.")
+    ] = False,
     on: On = "local",
     results: ResultsFile = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the cards there, as one page.")] = None,
@@ -115,13 +118,14 @@ def designs(
 ) -> None:
     """Run designs under the same load and the same faults; print a measured card for each.
 
-    In simulation: exact, and the same again from the same command. PACELC letters are derived from the figures.
+    In simulation: exact, and the same again from the same command; --real measures processes, in real time. PACELC
+    letters are derived from the figures.
     Exit status 0: every prediction was within its tolerance; 3: some were not; 1: what was asked cannot be.
     """
     import msgspec
 
     from quorate.kernel.errors import UsageError
-    from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_on
+    from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_on, run_really
 
     try:
         numbers = tuple(int(seed) for seed in seeds.split(","))
@@ -136,12 +140,13 @@ def designs(
         span_s=span,
         latency_ms=latency,
         jitter_ms=jitter,
+        is_real=real,
     )
     run_count, console = len(options.plans()), Console()
     with Console(stderr=True).status(f"0 of {run_count} runs") as status:
         found = compare_designs(
             options,
-            runner=run_on(on, results),
+            runner=run_really if real else run_on(on, results),
             on_done=lambda done: status.update(f"{done} of {run_count} runs"),
         )
     print_comparison(console, found)

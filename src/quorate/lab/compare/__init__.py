@@ -19,6 +19,7 @@ from quorate.lab.compare.pbs_cluster import Trials, measure_fit
 from quorate.lab.compare.pbs_table import PBSOptions, PBSRow, pbs_svg, predict_rows, print_rows
 from quorate.lab.compare.plan import Load, Network, RunPlan, Timeline
 from quorate.lab.compare.predictions import Predicted
+from quorate.lab.compare.real import run_real, run_really
 from quorate.lab.compare.results import RunResult
 from quorate.lab.compare.run import run_plan
 from quorate.lab.compare.scenarios import SCENARIOS, SCENARIOS_DEFAULT, Scenario, scenario_named
@@ -72,6 +73,8 @@ __all__ = [
     "run_here",
     "run_on",
     "run_plan",
+    "run_real",
+    "run_really",
     "scenario_named",
     "summary_table",
 ]

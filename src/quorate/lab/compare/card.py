@@ -30,7 +30,9 @@ class CompareOptions(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 120.0
     # Seconds of harm.
     span_s: float = 4.0
-    # Of every link, milliseconds.
+    # On processes of this machine, instead of in simulation.
+    is_real: bool = False
+    # Of every link, milliseconds; in simulation.
     latency_ms: float = 0.5
     jitter_ms: float = 1.5
 
@@ -201,7 +203,7 @@ def make_card(design: Design, runs: list[RunResult]) -> Card:
 
 def _curve(runs: list[RunResult]) -> list[tuple[float, float]]:
     calm = next((run for run in runs if run.plan.scenario == "none"), None)
-    if calm is None:
+    if calm is None or calm.is_real:
         return []
     model = model_of(calm.plan, calm.observed.delays_ns)
     return [(at, model.consistent_at(at)) for at in CURVE_MS]
@@ -226,6 +228,7 @@ def command_of(options: CompareOptions) -> str:
     """Return what repeats a comparison from a shell."""
     plain = CompareOptions(designs=())
     parts = ["quorate compare", *[design_text(design) for design in options.parsed()]]
+    parts += ["--real"] if options.is_real else []
     if options.scenarios != plain.scenarios:
         parts.append(f"--faults {','.join(options.scenarios)}")
     if options.seeds != plain.seeds:

@@ -67,7 +67,8 @@ def summary_table(comparison: Comparison, cards: Sequence[Card] | None = None) -
     options = comparison.options
     seeds = ", ".join(map(str, options.seeds))
     load = f"{options.node_count} nodes, {options.rate:g} operations/s"
-    table = Table(title=f"{load}, {options.span_s:g} s of each fault, seed {seeds}")
+    where = "real processes, " if options.is_real else ""
+    table = Table(title=f"{where}{load}, {options.span_s:g} s of each fault, seed {seeds}")
     table.add_column("", style="dim")
     for card in cards:
         table.add_column(card.design.replace(":", ":\n").replace(",", ", "), justify="right")
@@ -138,7 +139,7 @@ def _traffic(card: Card) -> str:
     if card.calm is None:
         return "-"
     messages, size = card.per_operation()
-    return f"{messages:.1f} / {size:,.0f}"
+    return f"{'-' if card.calm.is_real else f'{messages:.1f}'} / {size:,.0f}"
 
 
 def _lost(card: Card) -> str:
@@ -150,7 +151,7 @@ def _lost(card: Card) -> str:
 
 def _converged(card: Card) -> str:
     spans = [run.observed.converged_ns for run in card.runs if run.plan.scenario != "none"]
-    if not spans:
+    if not spans or any(run.is_real for run in card.runs):
         return "-"
     if any(span is None for span in spans):
         return "not within 30 s"
@@ -202,6 +203,8 @@ def _scenario_table(card: Card, *, is_wide: bool) -> Table:
 
 def _converged_of(run: RunResult) -> str:
     span = run.observed.converged_ns
+    if run.is_real:
+        return "-"
     return ">30 s" if span is None else f"{span / MILLISECOND:,.0f}"
 
 

@@ -73,7 +73,7 @@ def _under_partition(runs: Sequence[RunResult]) -> tuple[str, list[str]]:
         return ("PA" if is_available else "P-"), [least, seen]
     return ("P(A)" if is_available else "PC"), [
         least,
-        f"linearizability is not refuted in {len(harmed)} runs with faults",
+        f"linearizability is not refuted in {_runs(harmed)} with faults",
     ]
 
 
@@ -85,7 +85,11 @@ def _otherwise(runs: Sequence[RunResult]) -> tuple[str, list[str]]:
     if refuted is not None:
         share = refuted.staleness.share
         return "EL", [f"without partition ({refuted.plan.scenario}) {share:.1%} of the reads were stale"]
-    return "EC", [f"linearizability is not refuted in {len(calm)} runs without partition"]
+    return "EC", [f"linearizability is not refuted in {_runs(calm)} without partition"]
+
+
+def _runs(runs: Sequence[RunResult]) -> str:
+    return f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
 
 
 def _refuted(runs: Sequence[RunResult]) -> RunResult | None:

@@ -18,6 +18,8 @@ from quorate.lab.compare.svg import Axis, Series, chart, colour_of, spans, strip
 _PREDICTED_HEAD = (
     "<table><thead><tr><th></th><th></th><th>predicted</th><th>measured</th><th>judged by</th></tr></thead>"
 )
+_SIMULATED = "One file, no network. The same command gives the same page: everything was simulated from the seed."
+_REAL = "One file, no network. Measured on real processes: the same command gives other figures every time."
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -37,14 +39,16 @@ def render_page(comparison: Comparison) -> str:
     options = comparison.options
     within, count = comparison.prediction_counts
     seeds = ", ".join(map(str, options.seeds))
+    where = "real processes: " if options.is_real else "simulated: "
     subtitle = (
-        f"{options.node_count} nodes in three zones, {options.rate:g} operations a second through all of them, "
+        f"{where}{options.node_count} nodes in three zones, {options.rate:g} operations a second through all of them, "
         f"{options.span_s:g} s of each fault, seed {seeds}; {within} of {count} predictions within their tolerance"
     )
     return (
         _resource("page.html")
         .replace("{{style}}", _resource("page.css"))
         .replace("{{subtitle}}", html.escape(subtitle))
+        .replace("{{footer}}", _REAL if options.is_real else _SIMULATED)
         .replace("{{command}}", html.escape(comparison.command))
         .replace("{{body}}", "\n".join(parts))
     )
@@ -277,6 +281,8 @@ def _stale(run: RunResult) -> str:
 def _converged(run: RunResult) -> str:
     if run.plan.scenario == "none":
         return ""
+    if run.is_real:
+        return "-"
     span = run.observed.converged_ns
     return "not in 30 s" if span is None else f"{span / MILLISECOND:,.0f} ms"
 
