@@ -27,11 +27,17 @@ for line in sys.stdin:
         continue
 """
 
+ECHO = """
+answer(type="echo_ok", echo=body["echo"])
+"""
+
 
 @pytest.fixture
 def run(tmp_path):
     def run(workload, program=None, **options):
-        if program is None:
+        if program is None and "command" in options:
+            command = options.pop("command")
+        elif program is None:
             command = (sys.executable, "-m", "quorate", "maelstrom-node", "--workload", workload)
             # The machine may be busy: slow followers are no reason for elections.
             command += ("--election-timeout-ms", "1000")
@@ -72,6 +78,35 @@ def test_transactions_over_our_raft_are_strictly_serializable(run):
 def test_a_set_over_our_raft_loses_nothing_it_acknowledged(run):
     result, text = run("g-set", seconds=4, faults=("kill",), fault_interval_s=1.0)
     assert result.exit_status == 0, text
+
+
+def test_a_log_over_our_raft_gives_each_message_one_place(run):
+    result, text = run("kafka", seconds=2, faults=("partition",), fault_interval_s=0.6)
+    assert result.exit_status == 0, text
+    assert result.outcomes["ok"] > 5, text
+
+
+def test_no_loss_keeps_a_node_from_learning_what_it_is(run):
+    """Neither init nor its answer goes through the network that is harmed."""
+    _, text = run("echo", ECHO, seconds=0.3, recovery_s=0.0, timeout_ms=100, conditions=Conditions(lose_chance=0.99))
+    assert "lost" in text
+
+
+def test_replicated_types_answer_through_every_fault_and_agree_in_the_end(run):
+    """A node that is cut off goes on answering; what it acknowledged survives its death and reaches all."""
+    command = (sys.executable, "-m", "quorate", "maelstrom-node", "--workload", "pn-counter", "--design", "crdt")
+    result, text = run(
+        "pn-counter",
+        command=command,
+        seconds=2.5,
+        faults=("partition", "kill"),
+        fault_interval_s=0.5,
+        recovery_s=1.5,
+        conditions=Conditions(latency_ms=2, lose_chance=0.05, repeat_chance=0.1),
+    )
+    assert result.exit_status == 0, text
+    assert result.outcomes["fail"] == 0, text
+    assert result.outcomes["ok"] > 50, text
 
 
 def test_registers_that_are_not_replicated_are_caught(run):

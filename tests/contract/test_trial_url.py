@@ -119,7 +119,7 @@ def test_an_address_where_nobody_listens_is_named(run_main: Any, tmp_path: Path,
         "--output",
         tmp_path,
     )
-    assert end.returncode != 0
+    assert end.returncode == 2
     assert "at 127.0.0.1:9 cannot be used" in end.stderr
     assert "secret" not in end.stderr + end.stdout
     assert "Traceback" not in end.stderr

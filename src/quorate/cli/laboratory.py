@@ -40,6 +40,7 @@ def trial(
     and a verdict, and no faults. Exit status 0 only when the verdict is valid.
     """
     from quorate.kernel import seconds
+    from quorate.kernel.errors import Unreachable
     from quorate.lab import TrialOptions, run_trial
 
     names = None if not faults else () if faults == "none" else tuple(faults.split(","))
@@ -54,7 +55,13 @@ def trial(
         fault_duration=seconds(fault_duration),
         output=output,
     )
-    raise typer.Exit(run_trial(options, console=Console()).exit_status)
+    try:
+        status = run_trial(options, console=Console()).exit_status
+    except Unreachable as cause:
+        # Nothing was tested; 1 would say that the system failed.
+        Console(stderr=True).print(f"[bold yellow]unknown[/]: {cause}", highlight=False, soft_wrap=True)
+        status = 2
+    raise typer.Exit(status)
 
 
 def bench(

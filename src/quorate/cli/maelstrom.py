@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def node(
     workload: Annotated[str, typer.Option("--workload", help="lin-kv, echo, unique-ids, broadcast, g-set, …")],
-    design: Annotated[str, typer.Option("--design", help="raft.")] = "raft",
+    design: Annotated[str, typer.Option("--design", help="raft, or crdt: never waits, agrees in the end.")] = "raft",
     data: Annotated[
         Path | None, typer.Option("--data", envvar="NODE_DATA", help="Directory of records; none: lost at exit.")
     ] = None,

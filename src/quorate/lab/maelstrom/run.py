@@ -21,6 +21,8 @@ from quorate.lab.maelstrom.workloads import Ask, Workload, make_workload
 FAULTS: Final = ("partition", "kill", "pause")
 """What can be done to nodes on purpose."""
 
+# Who tells nodes what they are.
+_OURSELVES: Final = "c0"
 _INIT_TIMEOUT_S: Final = 15.0
 _FINAL_TRIES: Final = 20
 
@@ -117,7 +119,7 @@ class _Session:
         self.names = [f"n{place}" for place in range(1, options.node_count + 1)]
         directory = _fresh(options.output.absolute())
         self.children = {
-            name: Child(name, options.command, directory / name, self.router.post, self._fail) for name in self.names
+            name: Child(name, options.command, directory / name, self._heard, self._fail) for name in self.names
         }
         self._answers: dict[tuple[str, int], asyncio.Future[Body]] = {}
         self._message_count = 0
@@ -143,6 +145,12 @@ class _Session:
             if not self._broken.done():
                 self._broken.cancel()
 
+    def _heard(self, message: Message) -> None:
+        if message.dest == _OURSELVES:
+            self._on_answer(message)
+        else:
+            self.router.post(message)
+
     def _fail(self, sentence: str) -> None:
         assert self._broken is not None, "children begin after the session"
         if not self._broken.done():
@@ -159,7 +167,7 @@ class _Session:
             topology = {name: [peer for peer in self.names if peer != name] for name in self.names}
             for name in self.names:
                 await self._call(
-                    "c0", name, {"type": "topology", "topology": topology}, _INIT_TIMEOUT_S, is_direct=True
+                    _OURSELVES, name, {"type": "topology", "topology": topology}, _INIT_TIMEOUT_S, is_direct=True
                 )
         self._began_ns = time.monotonic_ns()
         stop_ns = self._began_ns + round(self.options.seconds * 1e9)
@@ -179,8 +187,8 @@ class _Session:
         """Start a process and tell it who it is."""
         await self.children[name].start()
         body = {"type": "init", "node_id": name, "node_ids": self.names}
-        # Not through the router: a lost init is not what anybody wants to test.
-        answer = await self._call("c0", name, body, _INIT_TIMEOUT_S, is_direct=True)
+        # Not through the router, nor its answer: a lost init is not what anybody wants to test.
+        answer = await self._call(_OURSELVES, name, body, _INIT_TIMEOUT_S, is_direct=True)
         if answer is None or answer.get("type") != "init_ok":
             words = self.children[name].last_words()
             raise errors.UsageError(f"{name} answered init with {answer}{'; it said: ' + words if words else ''}")
