@@ -5,11 +5,12 @@ from typing import Final
 
 from quorate.kernel.errors import ConfigError
 from quorate.protocols.leaderless.cells import CellRule, Kind
+from quorate.protocols.leaderless.crdt_cells import Counter, Hash, Set
 from quorate.protocols.leaderless.lastwriter import LastWriterWins
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.siblings import MergeFunction, Siblings
 
-OTHER_KINDS: Final[tuple[Kind, ...]] = ()
+OTHER_KINDS: Final[tuple[Kind, ...]] = (Counter(), Set(), Hash())
 """Kinds beside strings, which every rule holds: counters, sets, hashes."""
 
 

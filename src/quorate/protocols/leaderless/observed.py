@@ -1,0 +1,196 @@
+"""Observed-remove rows in few bytes: what sets and hashes keep of one key.
+
+Theory. Every change through a node is an *event*, the next number of its actor, removals included. A row is a key with
+the event that put it there. The vector says which events a cell has seen; a row whose event one side has seen and does
+not have was removed there. Because whole cells are merged and every change is an event, a cell that has seen an event
+contains all that its maker had seen: so the order of cells is that of their vectors, and most merges are one comparison
+of vectors. What a client removes may not have arrived at the node that it asks: such a removal is *deferred*, kept with
+what the client had seen until that has arrived.
+
+An actor that is new to a cell begins at the wall time of its stamp, so that an event given before a purge is not given
+again; as for strings with siblings.
+
+Layout      MessagePack [stamp, vector, rows, deferred]; of a row: key, place of the actor in the vector, events of that
+            actor since, and what the row says. Ascending, so equal cells are equal bytes.
+Source      Bieniusa et al. 2012 (OR-Set without tombstones); Almeida, Shoker, Baquero 2018; Riak DT (deferrals).
+Complexity  n rows: decode, encode, join O(n); join of ordered cells O(actors).
+Deviations  `quorate.crdt.ORSet` is the same lattice for any deltas; this one needs whole cells, and is ten times
+            smaller and faster by that. A property test holds one against the other.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from quorate.clocks import ACTOR_MAX, LOGICAL_COUNT, HybridStamp
+from quorate.kernel import Codec, Malformed
+
+Vector = dict[int, int]
+"""Actor → how many of its events are known: all up to that number."""
+
+Event = tuple[int, int]
+"""(actor, number)."""
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=ACTOR_MAX)]
+_Pairs = list[tuple[_Number, _Number]]
+_Stamp = tuple[_Number, Annotated[int, msgspec.Meta(ge=0, lt=LOGICAL_COUNT)], _Number]
+_Row = tuple[bytes, _Number, _Number, bytes]
+
+_FORM: Final[Codec[tuple[_Stamp, _Pairs, list[_Row], list[tuple[bytes, _Pairs]]]]] = Codec(
+    tuple[_Stamp, _Pairs, list[_Row], list[tuple[bytes, _Pairs]]]
+)
+
+
+def descends(mine: Mapping[int, int], theirs: Mapping[int, int]) -> bool:
+    """Return whether all events of one vector are in another."""
+    return all(mine.get(actor, 0) >= count for actor, count in theirs.items())
+
+
+def united(mine: Mapping[int, int], theirs: Mapping[int, int]) -> Vector:
+    """Return the vector of all events of two."""
+    return {actor: max(mine.get(actor, 0), theirs.get(actor, 0)) for actor in (*mine, *theirs)}
+
+
+def vector_from(pairs: Iterable[tuple[int, int]]) -> Vector:
+    """Return a vector that was encoded; raise `Malformed` unless actors ascend and counts are above 0."""
+    vector = dict(pairs)
+    if list(vector) != sorted(vector) or 0 in vector.values():
+        raise Malformed("a vector has ascending actors with events")
+    return vector
+
+
+class Observed:
+    """The rows of one key as one node has them.
+
+    Invariants: every row's event is in the vector; a deferred removal names events that are not in it.
+    """
+
+    __slots__ = ("deferred", "rows", "stamp", "vector")
+
+    def __init__(self) -> None:
+        # The largest stamp of a change.
+        self.stamp = HybridStamp(0, 0, 0)
+        self.vector: Vector = {}
+        # Key → event → what it says; no key without events.
+        self.rows: dict[bytes, dict[Event, bytes]] = {}
+        # Key → events of it that are removed as soon as they arrive.
+        self.deferred: dict[bytes, Vector] = {}
+
+    # Changes.
+
+    def event(self, actor: int, stamp: HybridStamp) -> Event:
+        """Count one more event of an actor, at a stamp."""
+        number = self.vector.get(actor, max(1, stamp.wall_ns)) + 1
+        self.vector[actor] = number
+        self.stamp = max(self.stamp, stamp)
+        return actor, number
+
+    def put(self, key: bytes, event: Event, said: bytes) -> None:
+        """Set a row, in place of all events of it that are seen here."""
+        self.rows[key] = {event: said}
+
+    def remove(self, key: bytes, seen: Mapping[int, int] | None) -> None:
+        """Take a row out: all that is here of it, or what a client had seen, now or when it arrives."""
+        if seen is None:
+            self.rows.pop(key, None)
+            return
+        self.deferred[key] = united(self.deferred.get(key, {}), seen)
+        self._settle()
+
+    def clear(self, seen: Mapping[int, int] | None) -> None:
+        """Take all rows out that are here, or that a client had seen; those never arrive again."""
+        if seen is None:
+            self.rows.clear()
+            return
+        for key in list(self.rows):
+            self._drop(key, seen)
+        # All that these events put there is gone, so they count as seen.
+        self.vector = united(self.vector, seen)
+        self._settle()
+
+    def _drop(self, key: bytes, seen: Mapping[int, int]) -> None:
+        events = self.rows.get(key)
+        if events is None:
+            return
+        kept = {event: said for event, said in events.items() if event[1] > seen.get(event[0], 0)}
+        if kept:
+            self.rows[key] = kept
+        else:
+            del self.rows[key]
+
+    def _settle(self) -> None:
+        """Perform deferred removals; forget what of them has arrived, actor by actor, so that equal cells are alike."""
+        for key, seen in list(self.deferred.items()):
+            self._drop(key, seen)
+            left = {actor: count for actor, count in seen.items() if count > self.vector.get(actor, 0)}
+            if left:
+                self.deferred[key] = left
+            else:
+                del self.deferred[key]
+
+    # Joining.
+
+    def join(self, other: "Observed") -> "Observed":
+        """Return the join of two cells of one key; neither is changed."""
+        if not self.deferred and not other.deferred:
+            if descends(self.vector, other.vector):
+                return self
+            if descends(other.vector, self.vector):
+                return other
+        made = Observed()
+        made.stamp = max(self.stamp, other.stamp)
+        made.vector = united(self.vector, other.vector)
+        for key in dict.fromkeys((*self.rows, *other.rows)):
+            mine, theirs = self.rows.get(key, {}), other.rows.get(key, {})
+            if mine == theirs:
+                made.rows[key] = mine
+                continue
+            kept = {e: max(said, theirs.get(e, said)) for e, said in mine.items() if e in theirs or _is_new(e, other)}
+            kept.update({e: said for e, said in theirs.items() if e not in mine and _is_new(e, self)})
+            if kept:
+                made.rows[key] = kept
+        for key in dict.fromkeys((*self.deferred, *other.deferred)):
+            made.deferred[key] = united(self.deferred.get(key, {}), other.deferred.get(key, {}))
+        made._settle()
+        return made
+
+    # Bytes.
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes; equal cells give equal bytes."""
+        vector = self.vector
+        places = {actor: place for place, actor in enumerate(sorted(vector))}
+        rows = [
+            (key, places[actor], vector[actor] - number, said)
+            for key, events in self.rows.items()
+            for (actor, number), said in events.items()
+        ]
+        rows.sort()
+        deferred = [(key, sorted(seen.items())) for key, seen in sorted(self.deferred.items())]
+        return _FORM.encode((self.stamp, sorted(vector.items()), rows, deferred))
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> "Observed":
+        """Return the rows in bytes; raise `Malformed` for anything else."""
+        stamp, pairs, rows, deferred = _FORM.decode(data)
+        made = cls()
+        made.stamp = HybridStamp(*stamp)
+        made.vector = vector_from(pairs)
+        held = made.rows
+        for key, place, age, said in rows:
+            if place >= len(pairs) or age >= pairs[place][1]:
+                raise Malformed("a row stands for an event of the vector")
+            actor, count = pairs[place]
+            held.setdefault(key, {})[actor, count - age] = said
+        if sum(map(len, held.values())) != len(rows):
+            raise Malformed("a row is there once")
+        made.deferred = {key: vector_from(seen) for key, seen in deferred}
+        if len(made.deferred) != len(deferred) or not all(made.deferred.values()):
+            raise Malformed("a deferred removal of a key is there once, and of something")
+        made._settle()
+        return made
+
+
+def _is_new(event: Event, to: Observed) -> bool:
+    return event[1] > to.vector.get(event[0], 0)
