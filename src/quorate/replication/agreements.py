@@ -2,8 +2,8 @@
 
 Theory. This node may forget a tombstone when every other owner holds it too. If a peer's sums equalled ours after a
 moment t, it held every tombstone that we held at t. So once all peers of a run agreed, what we held at the earliest of
-their moments is everywhere. A tombstone is known by its stamp, not by its arrival: one that is stamped before t and
-arrives later (a late hint, a slow link) was not part of the agreement, and undoes it.
+their moments is everywhere. What counts is when a tombstone arrived here (`leaderless.tombstones`), not its stamp: one
+that arrives later, from a late hint or a slow link, was not part of the agreement.
 
 Source: ScyllaDB's tombstone_gc = repair; what goes wrong when late writes are forgotten: scylladb issue 23712.
 """
@@ -34,12 +34,10 @@ class _Unit(msgspec.Struct):
     peers: tuple[NodeId, ...]
     # Peer → when its last comparison that agreed began.
     began: dict[NodeId, int]
-    # Agreements that began up to this wall time do not count.
-    undone_ns: int = -1
 
 
 class Agreements:
-    """Collects the agreements of one node. Complexity: O(pieces of the range) per agreement; O(log) per tombstone."""
+    """Collects the agreements of one node. Complexity: O(pieces of the range) per agreement."""
 
     def __init__(self, ranges: Iterable[SharedRange] = ()) -> None:
         self._units: list[_Unit] = []
@@ -57,7 +55,7 @@ class Agreements:
             unit = self._units[place]
             place += 1
             is_inside = start <= unit.run.start and unit.run.end <= end
-            if not is_inside or peer not in unit.peers or began_wall_ns <= unit.undone_ns:
+            if not is_inside or peer not in unit.peers:
                 continue
             unit.began[peer] = began_wall_ns
             if len(unit.began) < len(unit.peers):
@@ -70,20 +68,3 @@ class Agreements:
             else:
                 done.append(AllAgreed(unit.run.start, unit.run.end, began))
         return done
-
-    def undo(self, key_hash: int, *, stamped_ns: int, wall_ns: int) -> None:
-        """Learn of a tombstone that was stamped at one time and arrived at another: what it was missing from is void.
-
-        Args:
-            key_hash: of its key.
-            stamped_ns: when the delete happened, by its stamp.
-            wall_ns: this node's wall clock now, as its comparisons are dated.
-        """
-        place = bisect_right(self._starts, key_hash) - 1
-        if place < 0 or self._units[place].run.end <= key_hash:
-            return
-        unit = self._units[place]
-        # Comparisons that are under way were dated at the last tick, which may be now.
-        if stamped_ns <= wall_ns:
-            unit.undone_ns = max(unit.undone_ns, wall_ns)
-        unit.began = {peer: began for peer, began in unit.began.items() if began < stamped_ns}

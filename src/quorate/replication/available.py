@@ -11,7 +11,7 @@ Source      The parts' own; put together as in Dynamo (2007), section 4, table 1
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
@@ -34,7 +34,7 @@ from quorate.kernel import (
     SetTimer,
     Started,
     TimerFired,
-    hash_key,
+    marks,
 )
 from quorate.protocols.anti_entropy import (
     Agreed,
@@ -53,7 +53,9 @@ from quorate.protocols.anti_entropy import PeerUp as ComparePeerUp
 from quorate.protocols.anti_entropy import Tick as CompareTick
 from quorate.protocols.leaderless import (
     CellChanged,
+    Leaderless,
     LeaderlessConfig,
+    LeaderlessMessage,
     PeerDown,
     PeerUp,
     Preferences,
@@ -66,6 +68,7 @@ from quorate.protocols.leaderless import (
 )
 from quorate.protocols.swim import (
     ALIVE,
+    STATUS_NAMES,
     Join,
     Known,
     Leave,
@@ -81,7 +84,7 @@ from quorate.replication.agreements import Agreements
 SWIM: Final = "swim/"
 ENTROPY: Final = "entropy/"
 
-AvailableMessage: TypeAlias = SwimMessage | AntiEntropyMessage
+AvailableMessage: TypeAlias = LeaderlessMessage | SwimMessage | AntiEntropyMessage
 MESSAGES: Final[Codec[AvailableMessage]] = Codec(AvailableMessage)
 """What the nodes of one keyspace say to each other."""
 
@@ -137,20 +140,24 @@ class Available(Machine):
     def __init__(
         self,
         config: AvailableConfig,
-        records: Sequence[Record],
+        records: Iterable[Record],
         rng: random.Random,
         *,
         rule: Rule,
-        make: Callable[..., Machine],
     ) -> None:
+        """Make a node from what it wrote down.
+
+        Raises:
+            ConfigError: a part's configuration contradicts itself.
+        """
         super().__init__()
         self.config = config
         self.node = config.node
         self.rule = rule
         # Streams of their own, so that one more draw in one part moves nothing in another.
         seeds = [random.Random(rng.getrandbits(64)) for _ in range(3)]
-        self.leaderless = make(config.leaderless, records, seeds[0], rule=rule)
-        self.swim = None if config.swim is None else Swim(_swim_config(config), (), seeds[1])
+        self.leaderless = Leaderless(config.leaderless, records, seeds[0], rule=rule)
+        self.swim = None if config.swim is None else Swim(_swim_config(config, self.leaderless), (), seeds[1])
         self.anti_entropy = None if config.anti_entropy is None else AntiEntropy(config.anti_entropy, (), seeds[2])
         self.agreements = Agreements()
         self.wall_ns = 0
@@ -178,9 +185,8 @@ class Available(Machine):
         if self.anti_entropy is None:
             return
         self._to_anti_entropy(event)
-        cells: dict[bytes, bytes] = getattr(self.leaderless, "cells", {})
-        self._changes.update({key: digest_of(key, cell) for key, cell in cells.items()})
-        self._reshape(self.config.leaderless.topology)
+        self._changes.update({key: digest_of(key, cell) for key, cell in self.leaderless.cells.items()})
+        self._reshape()
 
     def _on_call(self, call: Call) -> None:
         if isinstance(call, self._MEMBERSHIP_CALLS):
@@ -191,8 +197,12 @@ class Available(Machine):
             return
         match call:
             case Tick(wall_ns):
-                self.wall_ns = wall_ns
                 self._to_anti_entropy(Called(CompareTick(wall_ns)))
+                if wall_ns < self.wall_ns:
+                    # Agreements of a clock that was ahead would cover what arrives from now on.
+                    marks.hit("available: the clock went back, so agreements begin anew")
+                    self._reshape()
+                self.wall_ns = wall_ns
             case PeerUp(node):
                 self._to_anti_entropy(Called(ComparePeerUp(node)))
             case PeerDown(node):
@@ -229,27 +239,16 @@ class Available(Machine):
 
     def _on_leaderless_output(self, output: Output) -> None:
         match output:
-            case CellChanged(key, _, after):
-                self._on_cell_changed(key, after)
+            case CellChanged(key, _, after) if self.anti_entropy is not None:
+                self._changes[key] = digest_of(key, after)
             case Settled():
-                self._on_settled()
+                self._reshape()
             case _:
                 pass
 
-    def _on_cell_changed(self, key: bytes, after: bytes) -> None:
-        if self.anti_entropy is None:
-            return
-        self._changes[key] = digest_of(key, after)
-        if self.config.leaderless.purge == "repair" and after:
-            deleted_ms = self.rule.deleted_at_ms(after)
-            if deleted_ms is not None:
-                self.agreements.undo(hash_key(key), stamped_ns=deleted_ms * 1_000_000, wall_ns=self.wall_ns)
-
-    def _on_settled(self) -> None:
-        self._reshape(self.config.leaderless.topology)
-
-    def _reshape(self, topology: Topology) -> None:
-        """Compare by a topology that this node uses alone; while ranges move, copies differ for good reason."""
+    def _reshape(self) -> None:
+        """Compare by the topology that this node has settled in; while ranges move, copies differ for good reason."""
+        topology = self.leaderless.topology
         ranges = shared_ranges(topology, self.node)
         self.agreements = Agreements(ranges)
         self._to_anti_entropy(Called(Reshape(topology.version, ranges)))
@@ -288,6 +287,35 @@ class Available(Machine):
                 case _:
                     pass
 
+    # For the status.
+
+    def counters(self) -> dict[str, int]:
+        """Return how much of what this node has and has done, since its start: numbers for a status page.
+
+        Complexity: O(members + owners with hints).
+        """
+        replica = self.leaderless
+        found = {
+            "keys": len(replica.cells),
+            "tombstones": len(replica.tombstones),
+            "hints": sum(map(len, replica.hints.values())),
+            "pending": replica.pending_count,
+            "peers_down": len(replica.down),
+            "refused": replica.refused_count,
+        }
+        if self.swim is not None:
+            statuses = [member.status for member in self.swim.members]
+            for status, name in enumerate(STATUS_NAMES):
+                found[f"members_{name}"] = statuses.count(status)
+            found["swim_health"] = self.swim.health
+            found["swim_refused"] = self.swim.refused_count
+        if self.anti_entropy is not None:
+            entropy = self.anti_entropy
+            found["entropy_ranges"] = len(entropy.ranges)
+            for name in ("compared", "agreed", "divergent", "abandoned", "declined", "refused"):
+                found[f"entropy_{name}"] = getattr(entropy, f"{name}_count")
+        return found
+
     def _flush_changes(self) -> None:
         """Tell all digests of the step at once."""
         if self._changes:
@@ -311,10 +339,10 @@ def _apart(effect: Effect, prefix: str) -> Effect:
             return effect
 
 
-def _swim_config(config: AvailableConfig) -> SwimConfig:
+def _swim_config(config: AvailableConfig, leaderless: Leaderless) -> SwimConfig:
     """Return SWIM's part: all nodes of the topology are known from the start, so one that never came is found dead."""
     assert config.swim is not None, "there is a profile"
-    nodes = config.leaderless.topology.nodes()
+    nodes = sorted((config.node, *leaderless.peers))
     fields: dict[str, Any] = {
         "seeds": tuple(node for node in nodes if node != config.node),
         "known": Known(Member(int(node), 0, ALIVE) for node in nodes),

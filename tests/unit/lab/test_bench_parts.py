@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from quorate.lab.bench_parts import clocks, placement, sketches, to_text
+from quorate.lab.bench_parts import anti_entropy, clocks, placement, sketches, to_text
 
 
 @pytest.mark.slow
@@ -14,6 +14,16 @@ def test_sketches_are_measured_beside_their_rivals() -> None:
     assert {"rbloom", "pybloom-live", "pyprobables"} <= rivals
     assert all(row.ours_ns > 0 for row in rows)
     assert "bloom add one" in to_text(rows)
+
+
+@pytest.mark.slow
+def test_a_hundred_keys_among_many_are_found_in_few_bytes() -> None:
+    """With a million keys in each of two replicas it is 49,560 bytes, where 100 KB are allowed."""
+    rows = {row.case: row.note for row in anti_entropy.run(key_count=50_000, single_count=500)}
+    sent = [int(note.split(" bytes in ")[0].replace(",", "")) for case, note in rows.items() if "differ" in case]
+    assert sent[0] < 100
+    assert sent[1] < 2_000
+    assert sent[2] < 60_000
 
 
 def test_clocks_are_measured_and_the_explosion_is_seen() -> None:

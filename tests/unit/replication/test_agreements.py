@@ -43,30 +43,11 @@ def test_a_peer_that_is_no_owner_does_not_count() -> None:
     assert agreements.agree(NodeId(9), *WHOLE, 50) == []
 
 
-def test_a_late_tombstone_undoes_what_was_agreed_without_it() -> None:
-    """Stamped at 40, arrived at 100: neither the agreement of 50 nor a comparison that began by 100 has seen it."""
-    agreements, place = fresh(), pieces(WHOLE)[4]
-    agreements.agree(TWO, *WHOLE, 50)
-    agreements.undo(place.start + 5, stamped_ns=40, wall_ns=100)
-    done = agreements.agree(THREE, *WHOLE, 90)
-    assert [(found.start, found.end) for found in done] == [(0, place.start), (place.end, HASH_COUNT)]
-    agreements.agree(TWO, *WHOLE, 101)
-    assert agreements.agree(THREE, *place, 102) == [AllAgreed(*place, 101)]
-
-
-def test_a_fresh_tombstone_leaves_older_agreements() -> None:
-    """It is younger than what they let go."""
-    agreements = fresh()
-    agreements.agree(TWO, *WHOLE, 50)
-    agreements.undo(5, stamped_ns=120, wall_ns=100)
-    assert agreements.agree(THREE, *WHOLE, 90) == [AllAgreed(*WHOLE, 50)]
-
-
-def test_keys_of_no_range_are_nobodys() -> None:
-    agreements = Agreements([SharedRange(100, 200, (TWO,))])
-    agreements.undo(5, stamped_ns=1, wall_ns=9)
-    agreements.undo(300, stamped_ns=1, wall_ns=9)
+def test_ranges_have_their_own_peers() -> None:
+    agreements = Agreements([SharedRange(100, 200, (TWO,)), SharedRange(300, 400, (TWO, THREE))])
     assert agreements.agree(TWO, 100, 200, 5) == [AllAgreed(100, 200, 5)]
+    assert agreements.agree(TWO, 300, 400, 5) == []
+    assert agreements.agree(THREE, 100, 200, 5) == []
     assert Agreements().agree(TWO, 0, 5, 5) == []
 
 

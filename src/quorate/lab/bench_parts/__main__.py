@@ -1,10 +1,16 @@
-"""Prints the benchmarks of parts: python -m quorate.lab.bench_parts [clocks | crdt | sketches | placement]."""
+"""Prints the benchmarks of parts, all or those named: python -m quorate.lab.bench_parts anti_entropy."""
 
 import sys
 
-from quorate.lab.bench_parts import clocks, crdt, placement, sketches, to_text
+from quorate.lab.bench_parts import anti_entropy, clocks, crdt, placement, sketches, to_text
 
-_PARTS = {"clocks": clocks, "crdt": crdt, "sketches": sketches, "placement": placement}
+_PARTS = {
+    "anti_entropy": anti_entropy,
+    "clocks": clocks,
+    "crdt": crdt,
+    "sketches": sketches,
+    "placement": placement,
+}
 
 for name in sys.argv[1:] or list(_PARTS):
     sys.stdout.write(f"{name}\n{to_text(_PARTS[name].run())}\n\n")

@@ -60,6 +60,7 @@ from quorate.protocols.leaderless.messages import (
     Forwarded,
     HandOver,
     Keep,
+    Purged,
     Told,
     ToldDigest,
     Write,
@@ -241,5 +242,7 @@ class Leaderless(Forwarding):
                 self._on_forwarded(sender, part)
             case Exchange():
                 self._on_exchange(sender, part)
+            case Purged(tombstones):
+                self._on_purged(tombstones)
             case _:
                 assert_never(part)

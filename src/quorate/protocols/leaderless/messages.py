@@ -104,7 +104,15 @@ class Exchange(Part, frozen=True, array_like=True, gc=False, tag=True):
     is_answer: bool
 
 
-AnyPart: TypeAlias = Write | Keep | HandOver | Written | Ask | Told | ToldDigest | Forward | Forwarded | Exchange
+class Purged(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Tombstones (key, digest) that came in an exchange and have been purged here, because all owners had them."""
+
+    tombstones: tuple[tuple[bytes, int], ...]
+
+
+AnyPart: TypeAlias = (
+    Write | Keep | HandOver | Written | Ask | Told | ToldDigest | Forward | Forwarded | Exchange | Purged
+)
 
 
 class Bundle(Message, frozen=True, array_like=True, gc=False, tag=True):

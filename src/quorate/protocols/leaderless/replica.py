@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from quorate.kernel import NodeId, marks
-from quorate.protocols.leaderless.messages import Ask, Exchange, HandOver, Told, ToldDigest, Write
+from quorate.protocols.leaderless.messages import Ask, Exchange, HandOver, Purged, Told, ToldDigest, Write
 from quorate.protocols.leaderless.tombstones import Tombstones
 
 MESSAGE_BYTES: Final = 1 << 18
@@ -66,6 +66,7 @@ class Replica(Tombstones):
 
     def _on_exchange(self, sender: NodeId, part: Exchange) -> None:
         back = []
+        purged = []
         for key, cell in part.cells:
             if cell and not self._is_sized(key, cell):
                 self._refuse("a cell beyond the limits is refused")
@@ -75,6 +76,10 @@ class Replica(Tombstones):
             mine = self.cells.get(key, b"")
             if mine and mine != cell:
                 back.append((key, mine))
+            elif not mine and self._purged.get(key) == (digest := self._digest(cell)):
+                purged.append((key, digest))
+        if purged:
+            self._send(sender, Purged(tuple(purged)), eager=True)
         if back and not part.is_answer:
             for cells in in_messages(back):
                 # Nothing is promised: the peer merges it into its own copy and writes that down.

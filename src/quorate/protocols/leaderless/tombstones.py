@@ -74,6 +74,19 @@ class Tombstones(LeaderlessState):
                 tombstone.is_agreed = True
                 heapq.heappush(self._purgeable, (tombstone.deleted_ms, key))
 
+    def _on_purged(self, tombstones: tuple[tuple[bytes, int], ...]) -> None:
+        """Let tombstones go that another owner has purged: it did so because all owners had them, this one too.
+
+        Without this the last owner could never agree with those that were quicker.
+        """
+        for key, digest in tombstones:
+            tombstone = self.tombstones.get(key)
+            if tombstone is not None and not tombstone.is_agreed and self._digest(self.cells[key]) == digest:
+                marks.hit("leaderless: a tombstone goes because another owner purged it")
+                tombstone.is_agreed = True
+                if self.config.purge == "repair":
+                    heapq.heappush(self._purgeable, (tombstone.deleted_ms, key))
+
     def _purge(self, wall_ns: int) -> None:
         """Let tombstones go that may. Complexity: O(purged · log tombstones)."""
         limit_ms = (wall_ns - self._purge_age()) // _NS_PER_MS
