@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.kernel import MILLISECOND, Codec, Duration, NodeId, Output, Record, milliseconds, seconds
+from quorate.kernel import MILLISECOND, Duration, NodeId, Output, Record, milliseconds, seconds
 from quorate.kernel.errors import QuorateError, Refused, TimedOut, Unreachable
 from quorate.lab.compare.deployment import Deployment, Done
 from quorate.lab.compare.plan import RunPlan
@@ -24,9 +24,7 @@ from quorate.protocols.leaderless import (
     Answered,
     Batch,
     Failed,
-    Leaderless,
     LeaderlessConfig,
-    LeaderlessMessage,
     Put,
     Request,
     Rule,
@@ -34,7 +32,7 @@ from quorate.protocols.leaderless import (
     canonical,
     rule_named,
 )
-from quorate.replication import Available, AvailableConfig, AvailableMessage
+from quorate.replication import AVAILABLE_MESSAGES, Available, AvailableConfig
 from quorate.sim import CoreCluster, CoreHost, World
 
 SWIM_FIELDS = {
@@ -46,7 +44,6 @@ SWIM_FIELDS = {
 }
 # Replicas compare notes at the same pace.
 ENTROPY_FIELDS = {"interval": milliseconds(250), "cycle": seconds(2)}
-MESSAGES = Codec[Any](AvailableMessage | LeaderlessMessage)
 SETTLE = seconds(1)
 TICK = 250 * MILLISECOND
 
@@ -106,7 +103,7 @@ class LeaderlessCluster(Deployment):
             world,
             self._make,
             list(range(1, plan.node_count + 1)),
-            codec=MeteredCodec(MESSAGES, self.meter),
+            codec=MeteredCodec(AVAILABLE_MESSAGES, self.meter),
             on_deliver=self._on_deliver,
             compact=canonical,
         )
@@ -127,7 +124,7 @@ class LeaderlessCluster(Deployment):
         leaderless = LeaderlessConfig(node=node, topology=self._topology, **fields)
         entropy = AntiEntropyConfig(node=node, **ENTROPY_FIELDS) if design.anti_entropy else None
         config = AvailableConfig(leaderless=leaderless, swim=self._swim, swim_fields=SWIM_FIELDS, anti_entropy=entropy)
-        return Available(config, records, rng, rule=self.rule, make=Leaderless)
+        return Available(config, records, rng, rule=self.rule)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
