@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from quorate.check import History
 from quorate.kernel import NodeId, errors, seconds
 from quorate.lab import Client, EtcdSystem, Leadership, Links, RedisSystem, TrialOptions, TrialResult, run_trial
 from quorate.lab.systems import Signal
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.real,
@@ -232,6 +235,15 @@ def test_the_adapter_protocol_is_five_methods() -> None:
 
     public = {name for name in vars(System) if not name.startswith("_")}
     assert {name for name in vars(Five) if not name.startswith("_")} - {"name"} == public - {"name"}
+
+
+def test_the_example_of_an_own_adapter_passes_the_careful_server_and_catches_the_careless_one(tmp_path: Path) -> None:
+    """docs/trials.md sends readers there."""
+    example = runpy.run_path(str(ROOT / "examples" / "trial_of_own_server" / "adapter.py"), run_name="example")
+    careful = example["try_it"](tmp_path / "careful", duration_s=3.0)
+    assert careful.verdict == "valid"
+    assert "crash-leader" in {span.name for span in careful.spans}
+    assert example["try_it"](tmp_path / "careless", "--careless", duration_s=3.0).verdict == "invalid"
 
 
 def test_etcd_stays_valid_while_its_leader_is_cut_off_and_killed(tmp_path: Path) -> None:
