@@ -1,16 +1,18 @@
 """What is wrong with a history of transactions, and what a judge says about it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
 from quorate.check.finding import Finding
 from quorate.check.txn.cycles import explain, find_cycles
-from quorate.check.txn.graph import Graph
+from quorate.check.txn.graph import ANTI, Graph
 from quorate.check.txn.levels import LEVELS, Level, level_named, shows, strongest_of
+from quorate.check.txn.shapes import find_shapes
 from quorate.check.txn.transactions import Transaction
 
+_READS: Final = ("r", "rp")
 # Anomalies of one name that are kept; all count.
 _KEPT_MAX: Final = 10
 
@@ -59,11 +61,17 @@ def judge(inference: Inference, transactions: Sequence[Transaction]) -> Isolatio
     knotted = [node for part in graph.knots(LEVELS[-1].kinds) for node in part]
     anomalies: dict[str, list[Anomaly]] = {}
     if knotted:
-        for cycle in find_cycles(graph, knotted):
+        cycles = find_cycles(graph, knotted)
+        for cycle in cycles:
             members = tuple(transactions[member] for member in cycle.members)
             anomalies[cycle.name] = [Anomaly(cycle.name, explain(graph, cycle), members)]
+        for name, words, members in find_shapes(graph, knotted, cycles, transactions):
+            known = anomalies.setdefault(name, [])
+            if len(known) < _KEPT_MAX:
+                known.append(Anomaly(name, words, members))
     anomalies.update(inference.anomalies)
-    refuted = {level.name: None for level in LEVELS if _is_refuted(level, graph, knotted, inference)}
+    readers = dict.fromkeys(number for number in knotted if all(f in _READS for f, _, _ in transactions[number].steps))
+    refuted = {level.name: None for level in LEVELS if _is_refuted(level, graph, knotted, anomalies, readers)}
     held = tuple(level.name for level in LEVELS if level.name not in refuted)
     return Isolation(
         anomalies=anomalies,
@@ -74,14 +82,33 @@ def judge(inference: Inference, transactions: Sequence[Transaction]) -> Isolatio
     )
 
 
-def _is_refuted(level: Level, graph: Graph, knotted: list[int], inference: Inference) -> bool:
-    if any(name in inference.anomalies for name in level.forbids):
+def _is_refuted(
+    level: Level,
+    graph: Graph,
+    knotted: list[int],
+    anomalies: Mapping[str, Sequence[Anomaly]],
+    readers: dict[int, None],
+) -> bool:
+    if any(name in anomalies for name in level.forbids):
         return True
     if not knotted:
         return False
-    if level.is_snapshot:
-        return bool(graph.snapshot_knots(level.kinds, knotted))
-    return bool(graph.knots(level.kinds, knotted))
+    base = level.kinds & ~ANTI
+    match level.rule:
+        case "acyclic":
+            return bool(graph.knots(level.kinds, knotted))
+        case "snapshot" | "prefix":
+            return bool(graph.hopping_knots(base, level.before_anti or base, knotted))
+        case "one-anti":
+            return bool(graph.knots(base, knotted)) or graph.closes_with_one_anti(level.before_anti or base, knotted)
+        case "atomic":
+            # The other half of its rule, a fractured read, is among the anomalies.
+            return bool(graph.knots(base, knotted))
+        case "updates":
+            writers = [number for number in knotted if number not in readers]
+            return bool(graph.knots(level.kinds, writers)) or graph.closes_through_one(level.kinds, readers, knotted)
+        case _:
+            assert_never(level.rule)
 
 
 def finding_of(isolation: Isolation, level: str) -> Finding:

@@ -1,7 +1,8 @@
 """From a graph with knots to the shortest cycle of the most severe kind, in words.
 
 Kinds, most severe first: g0 (only WW), g1c (WR too), g-single (exactly one RW), g-nonadjacent (several RW, no two in a
-row), g2-item (two in a row); each with `-process` or `-realtime` when it needs such edges.
+row), g2-item (two in a row); each with `-process` or `-realtime` when it needs such edges. Where an anti-dependency is
+one of a predicate, the last three are g-single-predicate, g-nonadjacent-predicate and g2.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from quorate.check.txn.graph import NAMES, PROCESS, REALTIME, RW, WR, WW, Graph
+from quorate.check.txn.graph import ANTI, NAMES, PROCESS, REALTIME, RW, RWP, WR, WRP, WW, Graph
 
 # Edges tried as the one that a cycle must have; bounds the time of the explanation, never of the verdict.
 _TRIES: Final = 300
@@ -31,7 +32,14 @@ def find_cycles(graph: Graph, within: Sequence[int]) -> list[Cycle]:
     """
     found: dict[str, Cycle] = {}
     for extra, _ in ((0, ""), (PROCESS, "-process"), (PROCESS | REALTIME, "-realtime")):
-        for needed, others in ((WW, WW), (WR, WW | WR), (RW, WW | WR), (RW, WW | WR | RW)):
+        for needed, others in (
+            (WW, WW),
+            (_WR, _BASE),
+            (RW, _BASE),
+            (RW, _BASE | RW),
+            (RWP, _BASE),
+            (ANTI, _BASE | ANTI),
+        ):
             kinds = others | extra
             for cycle in _through(graph, needed, kinds, extra, within):
                 known = found.get(cycle.name)
@@ -40,11 +48,12 @@ def find_cycles(graph: Graph, within: Sequence[int]) -> list[Cycle]:
     return sorted(found.values(), key=lambda cycle: SEVERITY.index(cycle.name))
 
 
-SEVERITY: Final = tuple(
-    name + suffix
-    for suffix in ("", "-process", "-realtime")
-    for name in ("g0", "g1c", "g-single", "g-nonadjacent", "g2-item")
-)
+_WR: Final = WR | WRP
+_BASE: Final = WW | _WR
+_NAMES: Final = (
+    "g0", "g1c", "g-single", "g-single-predicate", "g-nonadjacent", "g-nonadjacent-predicate", "g2-item", "g2",
+)  # fmt: skip
+SEVERITY: Final = tuple(name + suffix for suffix in ("", "-process", "-realtime") for name in _NAMES)
 
 
 def _through(graph: Graph, needed: int, kinds: int, extra: int, within: Sequence[int]) -> list[Cycle]:
@@ -75,19 +84,20 @@ def _named(graph: Graph, members: list[int], allowed: int) -> Cycle:
     for place, member in enumerate(members):
         bits = graph.edges[member][members[(place + 1) % len(members)]] & allowed
         # Of several reasons the one that makes the cycle most severe.
-        kinds.append(next(kind for kind in (WW, WR, RW, PROCESS, REALTIME) if bits & kind))
+        kinds.append(next(kind for kind in (WW, WR, WRP, RW, RWP, PROCESS, REALTIME) if bits & kind))
     least = members.index(min(members))
     members = members[least:] + members[:least]
     kinds = kinds[least:] + kinds[:least]
-    antis = [place for place, kind in enumerate(kinds) if kind == RW]
+    antis = [place for place, kind in enumerate(kinds) if kind & ANTI]
+    is_item = RWP not in kinds
     if not antis:
-        name = "g1c" if WR in kinds else "g0"
+        name = "g1c" if WR in kinds or WRP in kinds else "g0"
     elif len(antis) == 1:
-        name = "g-single"
-    elif any(kinds[place - 1] == RW for place in antis):
-        name = "g2-item"
+        name = "g-single" if is_item else "g-single-predicate"
+    elif any(kinds[place - 1] & ANTI for place in antis):
+        name = "g2-item" if is_item else "g2"
     else:
-        name = "g-nonadjacent"
+        name = "g-nonadjacent" if is_item else "g-nonadjacent-predicate"
     suffix = "-realtime" if REALTIME in kinds else "-process" if PROCESS in kinds else ""
     return Cycle(name + suffix, tuple(members), tuple(kinds))
 
@@ -107,6 +117,8 @@ _PLAIN: Final = {
     WW: "its write was overwritten",
     WR: "its write was read",
     RW: "what it read was overwritten",
+    WRP: "its predicate read depends on it",
+    RWP: "what its predicate matched was changed",
     PROCESS: "the same process did it first",
     REALTIME: "it had answered before the other was called",
 }

@@ -17,7 +17,17 @@ PROCESS: Final = 8
 REALTIME: Final = 16
 """Called after the first one had answered."""
 
-NAMES: Final = {WW: "ww", WR: "wr", RW: "rw", PROCESS: "process", REALTIME: "realtime"}
+WRP: Final = 32
+"""Read by a predicate what the first one made match, or no longer match."""
+RWP: Final = 64
+"""Made match, or no longer match, what the first one read by a predicate."""
+ANTI: Final = RW | RWP
+
+NAMES: Final = {WW: "ww", WR: "wr", RW: "rw", PROCESS: "process", REALTIME: "realtime", WRP: "wrp", RWP: "rwp"}
+
+
+# Transactions whose predecessors are followed at once: bounds the memory of `closes_with_one_anti`.
+_PORTION: Final = 4_096
 
 
 class Graph:
@@ -122,27 +132,95 @@ class Graph:
                     work.append(after)
         return None
 
-    def snapshot_knots(self, base: int, within: Sequence[int]) -> list[list[int]]:
-        """Return the knots of (base edges, each followed by at most one RW edge): what snapshot isolation forbids.
+    def hopping_knots(self, base: int, before_anti: int, within: Sequence[int]) -> list[list[int]]:
+        """Return the knots of base edges, some kinds of which may each be followed by one anti-dependency.
+
+        With all kinds this is what snapshot isolation forbids, with all but WW what prefix consistency forbids.
 
         Complexity: O(edges of the knot), over two copies of each transaction.
         Source: Cerone & Gotsman 2018, "Analysing snapshot isolation", theorem on dependency graphs.
         """
         inside = dict.fromkeys(within)
-        # A node 2t is t; 2t + 1 is t just reached over a base edge, from where one RW edge may follow.
+        # A node 2t is t; 2t + 1 is t just reached over an edge from where one anti-dependency may follow.
         doubled: dict[int, list[int]] = {}
         for node in within:
             here: list[int] = []
             hop: list[int] = [2 * node]
             for target, bits in self.edges[node].items():
                 if target in inside:
-                    if bits & base:
+                    if bits & before_anti:
                         here.append(2 * target + 1)
-                    if bits & RW:
+                    elif bits & base:
+                        here.append(2 * target)
+                    if bits & ANTI:
                         hop.append(2 * target)
             doubled[2 * node], doubled[2 * node + 1] = here, hop
         parts = _components(dict.fromkeys(doubled), doubled.__getitem__)
         return [list(dict.fromkeys(node // 2 for node in part)) for part in parts]
+
+    def closes_with_one_anti(self, base: int, within: Sequence[int]) -> bool:
+        """Say whether some anti-dependency leads back over base edges, which have no cycle, to where it begins.
+
+        Complexity: O(edges × n / 64) bit operations, in portions of bounded memory.
+        """
+        inside = dict.fromkeys(within)
+        order = self._sorted(base, within, inside)
+        sources = [node for node in order if any(b & ANTI and t in inside for t, b in self.edges[node].items())]
+        for first in range(0, len(sources), _PORTION):
+            bit = {node: 1 << place for place, node in enumerate(sources[first : first + _PORTION])}
+            # From a node over base edges to which of these.
+            reach: dict[int, int] = {}
+            for node in reversed(order):
+                bits = bit.get(node, 0)
+                for target, kinds in self.edges[node].items():
+                    if kinds & base and target in inside:
+                        bits |= reach[target]
+                reach[node] = bits
+            for node, own in bit.items():
+                for target, kinds in self.edges[node].items():
+                    if kinds & ANTI and target in inside and reach[target] & own:
+                        return True
+        return False
+
+    def closes_through_one(self, kinds: int, readers: dict[int, None], within: Sequence[int]) -> bool:
+        """Say whether some cycle goes through exactly one of `readers`; between the others there is no cycle.
+
+        Complexity: O(edges × n / 64) bit operations, in portions of bounded memory.
+        """
+        others = [node for node in within if node not in readers]
+        inside = dict.fromkeys(others)
+        order = self._sorted(kinds, others, inside)
+        asked = [node for node in within if node in readers]
+        for first in range(0, len(asked), _PORTION):
+            bit = {node: 1 << place for place, node in enumerate(asked[first : first + _PORTION])}
+            reach: dict[int, int] = {}
+            for node in reversed(order):
+                bits = 0
+                for target, why in self.edges[node].items():
+                    if why & kinds:
+                        bits |= bit.get(target, 0) | reach.get(target, 0)
+                reach[node] = bits
+            for node, own in bit.items():
+                if any(why & kinds and reach.get(target, 0) & own for target, why in self.edges[node].items()):
+                    return True
+        return False
+
+    def _sorted(self, kinds: int, within: Sequence[int], inside: dict[int, None]) -> list[int]:
+        """Return transactions in an order that edges without a cycle agree with."""
+        incoming = dict.fromkeys(within, 0)
+        for node in within:
+            for target, bits in self.edges[node].items():
+                if bits & kinds and target in inside:
+                    incoming[target] += 1
+        order = [node for node, count in incoming.items() if not count]
+        for node in order:
+            for target, bits in self.edges[node].items():
+                if bits & kinds and target in inside:
+                    incoming[target] -= 1
+                    if not incoming[target]:
+                        order.append(target)
+        assert len(order) == len(within), "base edges have no cycle"
+        return order
 
 
 def _components(nodes: dict[int, None], targets: Callable[[int], list[int]]) -> list[list[int]]:
