@@ -35,7 +35,7 @@ from quorate.sim.partitions import SHAPES, Partitions, shape
 from quorate.sim.phases import NoProgress, choose_quorum, demand_progress
 from quorate.sim.scheduler import Scheduler
 from quorate.sim.shrink import RunPlan, minimal, shrink
-from quorate.sim.simulated_test import campaign, settings, simulate
+from quorate.sim.simulated_test import FailedElsewhere, campaign, settings, simulate
 from quorate.sim.simulated_trial import Outcome, Recipe, Setup, run_trial, shrink_trial
 from quorate.sim.world import World
 
@@ -51,6 +51,7 @@ __all__ = [
     "Deadlock",
     "DiskPolicy",
     "Diverged",
+    "FailedElsewhere",
     "Fault",
     "FaultSchedule",
     "Heal",

@@ -46,6 +46,14 @@ class Settings(msgspec.Struct):
     auditor: Callable[[str, Program, Setup, int], None] | None = None
     # Where reports go besides the exception.
     on_report: Callable[[str], object] | None = None
+    # Which part of a test's seeds runs here, and of how many; the plugin spreads them over xdist's workers.
+    part: tuple[int, int] = (0, 1)
+    # Asked before each seed of a part: the seed with which another part of this test has failed, if one has.
+    failed_elsewhere: Callable[[], int | None] | None = None
+    # Told the seed with which this part fails; returns whether it is the first part to.
+    is_first_failure: Callable[[int], bool] | None = None
+    # Names the running test in commands; None: as pytest does.
+    identity: str | None = None
 
 
 settings: Final = Settings()
@@ -108,6 +116,7 @@ def simulate(
         kept = [parameter for name, parameter in signature.parameters.items() if name != "world"]
         run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
         run.quorate_setup = setup  # type: ignore[attr-defined]
+        run.quorate_seed_count = len(chosen)  # type: ignore[attr-defined]
         return run
 
     return decorate if test is None else decorate(test)
@@ -118,6 +127,7 @@ def campaign(program: Program, setup: Setup, seeds: Iterable[int]) -> None:
 
     Raises:
         Exception: what the test raised, with notes: the seed, the commands that replay it.
+        FailedElsewhere: this is one part of the seeds, and another has failed.
     """
     seeds = list(seeds)
     if settings.seed_count is not None:
@@ -126,6 +136,9 @@ def campaign(program: Program, setup: Setup, seeds: Iterable[int]) -> None:
         seed = settings.recipe.seed if settings.recipe is not None else seeds[0]
         settings.auditor(_identity(), program, setup, seed)
         return
+    number, part_count = settings.part
+    # Every part has early seeds, as they would have run first.
+    share = seeds[number::part_count]
     with patched():
         # What exists by now is no garbage of the runs; so collections within them are quick.
         gc.collect()
@@ -134,15 +147,31 @@ def campaign(program: Program, setup: Setup, seeds: Iterable[int]) -> None:
             if settings.recipe is not None:
                 _replay(program, setup, settings.recipe)
                 return
-            for place, seed in enumerate(seeds):
+            for place, seed in enumerate(share):
+                elsewhere = settings.failed_elsewhere() if settings.failed_elsewhere is not None else None
+                if elsewhere is not None:
+                    raise FailedElsewhere(elsewhere)
                 outcome = run_trial(program, setup, Recipe(seed=seed))
                 if outcome.error is not None:
-                    _fail(program, setup, Recipe(seed=seed), outcome, f"{place + 1} of {len(seeds)} seeds run")
+                    if settings.is_first_failure is not None and not settings.is_first_failure(seed):
+                        raise FailedElsewhere(seed)
+                    part = f" of part {number + 1} of {part_count}" if part_count > 1 else ""
+                    _fail(program, setup, Recipe(seed=seed), outcome, f"{place + 1} of {len(share)} seeds{part} run")
         finally:
             gc.unfreeze()
 
 
+class FailedElsewhere(Exception):
+    """Another part of this test's seeds has failed already: one failure is enough."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(f"seed {seed} fails already")
+        self.seed = seed
+
+
 def _identity() -> str:
+    if settings.identity is not None:
+        return settings.identity
     return os.environ.get("PYTEST_CURRENT_TEST", "").rsplit(" ", 1)[0]
 
 

@@ -72,10 +72,10 @@ print(outcome.trace_hash, outcome.now, outcome.observer.count, len(outcome.fault
 """
 
 
-def started(*command: str, **environment: str) -> "subprocess.Popen[str]":
+def started(*command: str, directory: Path = ROOT, **environment: str) -> "subprocess.Popen[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "QUORATE"))}
     return subprocess.Popen(
-        command, env={**kept, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        command, env={**kept, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=directory
     )
 
 
@@ -132,3 +132,50 @@ def test_the_audit_names_the_callback_and_the_set(tmp_path: Path) -> None:
 
     assert "test_order.py:4 makes a set, whose order is that of hashes: set(names)" in output
     assert "1 failed, 1 passed" in output
+
+
+SPREAD = """
+import asyncio, os, pytest
+from quorate.sim import simulate
+
+@pytest.mark.parametrize("limit", [0, 100])
+@simulate(seeds=40)
+async def test_draw(world, limit):
+    async def draw():
+        import random
+        return random.randrange(100)
+    await asyncio.sleep(1)
+    with open(f"worker-{os.environ.get('PYTEST_XDIST_WORKER')}", "a") as file:
+        file.write("x")
+    assert await world.result(world.host("a").launch(draw)) >= limit
+"""
+
+
+def test_workers_share_the_seeds_of_one_test_and_show_one_failure(tmp_path: Path) -> None:
+    """Each of two workers runs seeds of the same test; of the parts that fail one is shown, and its command replays it."""
+    (tmp_path / "test_spread.py").write_text(SPREAD)
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", f"--rootdir={tmp_path}", "--basetemp", str(tmp_path / "t")]
+    file = str(tmp_path / "test_spread.py")
+    spread = started(*command, "-n", "2", file, directory=tmp_path)
+    output = spread.communicate(timeout=120)[0]
+
+    assert spread.returncode == 1
+    assert output.count("E       seed ") == 1, output
+    assert "1 failed, 4 passed, 3 skipped" in output
+    assert "fails already, in another part" in output
+    assert {path.name for path in tmp_path.glob("worker-*")} == {"worker-gw0", "worker-gw1"}
+    line = next(line for line in output.splitlines() if "replay: " in line)
+    assert "test_draw[100]' --seed " in line
+    replayed = started(*command, "-n", "0", file + "::test_draw[100]", "--seed", line.split()[-1], directory=tmp_path)
+    assert "assert" in replayed.communicate(timeout=120)[0]
+    assert replayed.returncode == 1
+
+
+def test_seeds_stay_together_where_that_is_asked(tmp_path: Path) -> None:
+    """One item for each test, with all its seeds."""
+    (tmp_path / "test_spread.py").write_text(SPREAD)
+    process = started(
+        sys.executable, "-m", "pytest", "-q", "-n", "2", "--no-spread", f"--rootdir={tmp_path}", str(tmp_path),
+        directory=tmp_path,
+    )  # fmt: skip
+    assert "1 failed, 1 passed" in process.communicate(timeout=120)[0]

@@ -25,6 +25,13 @@ def made(name, **options):
     return options, make_explorable(options)
 
 
+@pytest.fixture(scope="module")
+def forgotten():
+    options, explorable = made("raft-forgets-votes")
+    found = explore(explorable.system, explorable.properties)
+    return options, explorable, found.counterexamples["one leader per term"]
+
+
 MACHINES = [name for name, entry in EXPLORABLE.items() if entry.machines]
 HARSH = {"lose_count": 1, "repeat_count": 1, "crash_count": 1, "is_disk_slow": True, "is_unordered": True}
 
@@ -57,10 +64,9 @@ def test_the_simulated_world_comes_to_the_explorer_s_states(name, faults):
 
 
 @pytest.mark.slow
-def test_a_counterexample_is_one_in_the_simulated_world_too():
-    _, explorable = made("raft-forgets-votes")
+def test_a_counterexample_is_one_in_the_simulated_world_too(forgotten):
+    _, explorable, example = forgotten
     claim = explorable.properties[0]
-    example = explore(explorable.system, explorable.properties).counterexamples[claim.name]
     result = simulate_example(explorable.system, example)
     assert result.is_same
     assert not claim.holds(result.state)
@@ -84,10 +90,9 @@ def test_the_command_writes_what_the_command_replays(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_mended_machine_leaves_the_run_where_it_parts(tmp_path):
+def test_a_mended_machine_leaves_the_run_where_it_parts(forgotten):
     """The same schedule for Raft as it is: the voter remembers, and the vote that elected the second leader is refused."""
-    options, explorable = made("raft-forgets-votes")
-    example = explore(explorable.system, explorable.properties).counterexamples["one leader per term"]
+    options, _, example = forgotten
     text = write_transcript(options, example, comment="mended").replace("raft-forgets-votes", "raft")
     now = render_transcript(text)
     assert "BROKEN" not in now

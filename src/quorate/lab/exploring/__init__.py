@@ -1,7 +1,7 @@
 """Exploring by name: machines and systems with their documented scopes, workers, files to go on from, pictures."""
 
 # Each of these files adds its systems to the catalogue.
-from quorate.lab.exploring import elections, members, published, rafts, watching
+from quorate.lab.exploring import elections, leaderless, members, published, rafts, watching
 from quorate.lab.exploring.catalogue import EXPLORABLE, Entry, explorable, filled, make_explorable
 from quorate.lab.exploring.options import Explorable, ExploreOptions
 from quorate.lab.exploring.pool import Workers
@@ -10,7 +10,7 @@ from quorate.lab.exploring.run import list_systems, run_exploration
 from quorate.lab.exploring.simulated import Simulated, simulate_example
 from quorate.lab.exploring.transcripts import render_transcript, replay_transcript, write_transcript
 
-SYSTEMS = (rafts, elections, watching, members, published)
+SYSTEMS = (rafts, elections, watching, members, leaderless, published)
 """Where the systems are."""
 
 __all__ = [
