@@ -281,7 +281,7 @@ class Available(Machine):
             match effect.output:
                 case Divergent(peer, keys):
                     self._to_leaderless(Called(Reconcile(peer, keys)))
-                case Agreed(peer, start, end, began_wall_ns):
+                case Agreed(peer, start, end, began_wall_ns) if self.config.leaderless.purge == "repair":
                     for done in self.agreements.agree(peer, start, end, began_wall_ns):
                         self._to_leaderless(Called(Synchronized(*done)))
                 case _:

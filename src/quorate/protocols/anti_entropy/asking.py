@@ -200,12 +200,20 @@ class Asking(AntiEntropyState):
                 self.agreed_count += 1
                 self._output(Agreed(exchange.peer, run.start, run.end, exchange.began_wall_ns))
             return
+        agreed: Interval | None = None
         for place, piece in enumerate(pieces(run)):
-            if places >> place & 1:
-                exchange.work.append(Work(piece, level + 1))
-            elif level == 1:
-                # Of a range that is always being written to, the pieces that are not can still be agreed on.
-                self._output(Agreed(exchange.peer, piece.start, piece.end, exchange.began_wall_ns))
+            if not places >> place & 1:
+                agreed = Interval(piece.start if agreed is None else agreed.start, piece.end)
+                continue
+            exchange.work.append(Work(piece, level + 1))
+            self._agree_on(exchange, agreed, level)
+            agreed = None
+        self._agree_on(exchange, agreed, level)
+
+    def _agree_on(self, exchange: Exchange, run: Interval | None, level: int) -> None:
+        """Say that a part of a range agrees: of one that is always being written to, the rest still can."""
+        if run is not None and level == 1:
+            self._output(Agreed(exchange.peer, run.start, run.end, exchange.began_wall_ns))
 
     def _keys_of(self, run: Interval, listing: Listing, names: Names) -> list[bytes]:
         """Return the keys that differ, less those that have changed here while the answer was under way."""

@@ -14,7 +14,7 @@ class Agreed(Output, frozen=True, gc=False, tag=True):
     """A peer held the same as this node in a run of hashes: at some moments after the comparison began."""
 
     peer: NodeId
-    # From start, not including end: a whole range, or one of its pieces where the rest differs.
+    # From start, not including end: a whole range, or neighbouring pieces of one whose other pieces differ.
     start: int
     end: int
     # This node's wall clock at the `Tick` before.
