@@ -18,7 +18,7 @@ from rich.console import Console
 from quorate.kernel import GroupId
 from quorate.kernel.errors import ConfigError, StorageError
 from quorate.runtime import client_context, lock_directory, new_loop, real_env, server_context, worker
-from quorate.server import Config, Server, load
+from quorate.server import Config, Server, is_leaderless, load
 from quorate.storage import LMDBBase
 
 log = logging.getLogger("quorate.process")
@@ -77,7 +77,8 @@ async def serve_real(config: Config) -> Server:
         )
 
         def make_base(group: GroupId) -> LMDBBase:
-            return LMDBBase(directory / "state" / f"group-{group}", worker(f"state-{group}"))
+            kind = "keyspace" if is_leaderless(group) else "group"
+            return LMDBBase(directory / "state" / f"{kind}-{group}", worker(f"state-{group}"))
 
         server = Server(env, config, make_base=make_base, server_tls=contexts[0], client_tls=contexts[1])
         server.on_stopped = lock.close
@@ -140,8 +141,15 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def write_local_configs(node_count: int, directory: Path, first_port: int) -> list[Path]:
-    """Write one TOML file per node of a cluster on this machine; keep those that exist. Return their paths."""
+def write_local_configs(node_count: int, directory: Path, first_port: int, *, tables: str = "") -> list[Path]:
+    """Write one TOML file per node of a cluster on this machine; keep those that exist. Return their paths.
+
+    Args:
+        node_count: how many.
+        directory: where the files, and the nodes' data, lie.
+        first_port: the Redis port of the first node.
+        tables: further tables of each file, such as [keyspaces.NAME].
+    """
     paths = [directory / f"node-{node}.toml" for node in range(1, node_count + 1)]
     existing = [path for path in paths if path.exists()]
     if existing:
@@ -169,15 +177,18 @@ http = "127.0.0.1:{ports[node_count + node - 1]}"
 
 [redis]
 {doors}
-""",
+{tables}""",
             encoding="utf-8",
         )
     return paths
 
 
-def run_local_cluster(node_count: int, directory: Path, first_port: int, console: Console) -> int:
+def run_local_cluster(
+    node_count: int, directory: Path, first_port: int, console: Console, *, keyspaces: Path | None = None
+) -> int:
     """Run a cluster of processes on this machine until Ctrl-C or SIGTERM; return the exit status."""
-    paths = write_local_configs(node_count, directory, first_port)
+    tables = f"\n{read_text(keyspaces)}" if keyspaces is not None else ""
+    paths = write_local_configs(node_count, directory, first_port, tables=tables)
     configs = [load_config(path) for path in paths]
     processes: list[subprocess.Popen[bytes]] = []
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from quorate.api.asynchronous import connect, join, open_
+from quorate.api.keyspaces import SyncKeyspace
 from quorate.client import Consistency, Database, Item, KeyChange, Transaction, Versioned
 from quorate.kernel.errors import Conflict, UsageError
 
@@ -135,6 +136,10 @@ class SyncDatabase:
         finally:
             if not self._loop.is_closed:
                 self._loop.run(source.aclose())
+
+    def keyspace(self, name: str) -> SyncKeyspace:
+        """Return one of the keyspaces that the cluster declares."""
+        return SyncKeyspace(self._loop.run, self._inner.keyspace(name))
 
     def transaction(self) -> SyncTransaction:
         """Return a transaction for a `with` block."""

@@ -63,11 +63,14 @@ def up(
     nodes: Annotated[int, typer.Option("--nodes", help="How many.", min=1, max=9)] = 3,
     directory: Annotated[Path, typer.Option("--dir", help="Where the nodes keep their data.")] = Path("data"),
     port: Annotated[int, typer.Option("--port", help="Redis port of the first node; the others follow.")] = 6380,
+    keyspaces: Annotated[
+        Path | None, typer.Option("--keyspaces", help="TOML file of [keyspaces.NAME] tables, for a new cluster.")
+    ] = None,
 ) -> None:
     """Run a local cluster until Ctrl-C and print how to reach it."""
     from quorate.api import run_local_cluster
 
-    raise typer.Exit(run_local_cluster(nodes, directory, port, Console()))
+    raise typer.Exit(run_local_cluster(nodes, directory, port, Console(), keyspaces=keyspaces))
 
 
 def _ask(at: str, access: Access, args: list[bytes], *, timeout: float = ADMIN_TIMEOUT_S) -> Any:
@@ -102,6 +105,7 @@ def status(
     for column in ("node", "role", "term", "leader", "commit", "applied", "keys", "peers"):
         table.add_column(column)
     silent: list[str] = []
+    infos: list[dict[str, Any]] = []
     for address in at.split(","):
         try:
             info = json.loads(_ask(address, access, [b"STATUS"], timeout=2.0))
@@ -119,11 +123,38 @@ def status(
             str(info["counters"].get("keys", "")),
             peers,
         )
+        infos.append(info)
     if table.row_count:
         console.print(table)
+    _show_keyspaces(console, infos)
     for line in silent:
         Console(stderr=True).print(line, highlight=False, soft_wrap=True)
     raise typer.Exit(1 if silent else 0)
+
+
+_KEYSPACE_COUNTERS = ("keys", "reads", "writes", "failed", "hints", "topology_version")
+
+
+def _show_keyspaces(console: Console, infos: list[dict[str, Any]]) -> None:
+    """Print a line for each declared keyspace, and what each node counts of the leaderless ones."""
+    declared = {one["name"]: one for info in infos for one in info["keyspaces"]}
+    if not declared:
+        return
+    console.print()
+    for name, one in sorted(declared.items()):
+        conflicts = f", conflicts: {one['conflicts']}" if one["conflicts"] else ""
+        console.print(f"{name}: {one['design']}{conflicts}, {one['consistency']}", highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for column in ("keyspace", "node", *_KEYSPACE_COUNTERS[:-1], "topology"):
+        table.add_column(column)
+    for name in sorted(declared):
+        for info in infos:
+            counters: dict[str, int] = next((one["counters"] for one in info["keyspaces"] if one["name"] == name), {})
+            if counters:
+                numbers = (str(counters.get(counter, "")) for counter in _KEYSPACE_COUNTERS)
+                table.add_row(name, str(info["node"]), *numbers)
+    if table.row_count:
+        console.print(table)
 
 
 @members.callback()

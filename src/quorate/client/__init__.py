@@ -2,6 +2,7 @@
 
 from quorate.client.database import Database, Item, Transaction, Versioned, end_of_prefix
 from quorate.client.executor import Consistency, Executor, KeyChange
+from quorate.client.keyspace import Keyspace, KeyspaceSession, Level, Siblings
 from quorate.client.local import LocalExecutor
 from quorate.client.remote import RemoteExecutor, SessionForgotten
 from quorate.client.slots import SLOT_COUNT, named_keys, place_of, slot_of
@@ -15,9 +16,13 @@ __all__ = [
     "Executor",
     "Item",
     "KeyChange",
+    "Keyspace",
+    "KeyspaceSession",
+    "Level",
     "LocalExecutor",
     "RemoteExecutor",
     "SessionForgotten",
+    "Siblings",
     "Transaction",
     "Versioned",
     "end_of_prefix",

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from quorate.client.executor import Consistency, Executor, KeyChange
+from quorate.client.keyspace import Keyspace, to_bytes
 from quorate.kernel.errors import Conflict, ConnectionLost, UsageError
 from quorate.store import Command, NilArray, transaction
 
@@ -31,17 +32,6 @@ class Item(NamedTuple):
     key: bytes
     value: bytes | None
     version: int
-
-
-def to_bytes(data: Key | int) -> bytes:
-    """Return a key or value as bytes: text as UTF-8, whole numbers in decimal."""
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, str):
-        return data.encode()
-    if isinstance(data, int) and not isinstance(data, bool):
-        return str(data).encode()
-    raise UsageError(f"keys and values are bytes, str or int, not {type(data).__name__}")
 
 
 class Database:
@@ -153,6 +143,10 @@ class Database:
                 await arrived.wait()
         finally:
             end()
+
+    def keyspace(self, name: str) -> Keyspace:
+        """Return one of the keyspaces that the cluster declares; whether there is one shows at the first call."""
+        return Keyspace(self.executor, name)
 
     def transaction(self) -> "Transaction":
         """Return a transaction: reads remember versions, and leaving the block applies all writes or none."""

@@ -28,11 +28,14 @@ class Executor(Protocol):
     async def read(self, args: list[bytes], consistency: Consistency) -> Any:
         """Run a read-only command."""
 
+    async def send(self, args: list[bytes], *, is_write: bool) -> Any:
+        """Run a command of a leaderless keyspace: sent again only where it certainly was not done, or only reads."""
+
     async def watch(self, prefix: bytes, listener: Callable[[KeyChange | None], None]) -> Callable[[], None]:
         """Call a listener for every change of such a key, with None when the watch broke; return what ends it."""
 
     async def admin(self, args: list[bytes]) -> Any:
-        """Run an administrator's command, sent once: STATUS, MEMBERS [ADD … | REMOVE …], TRANSFER, SNAPSHOT."""
+        """Run an administrator's command, sent once: STATUS, KEYSPACES, MEMBERS [ADD … | REMOVE …], TRANSFER …."""
 
     async def close(self) -> None:
         """Let go of connections."""

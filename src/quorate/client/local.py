@@ -99,10 +99,21 @@ class LocalExecutor:
         assert reply is not NEEDS_LOG, "a node resolves this itself"
         return plain(reply)
 
+    async def send(self, args: list[bytes], *, is_write: bool) -> Any:
+        """Run a command of a leaderless keyspace."""
+        waiter = _Waiter()
+        (self.node.write if is_write else self.node.read)(Command(0, args), waiter)
+        return plain(await waiter.future)
+
     async def admin(self, args: list[bytes]) -> Any:
         """Carry out an administrator's command."""
         if args == [b"STATUS"]:
             return msgspec.json.encode(self.node.info())
+        if args == [b"KEYSPACES"]:
+            return [
+                {name.encode(): value.encode() if isinstance(value, str) else value for name, value in one.items()}
+                for one in msgspec.to_builtins(self.node.info().keyspaces)
+            ]
         waiter = _Waiter()
         call = args[1:] if args[0] == b"MEMBERS" and len(args) > 1 else args
         self.node.admin(call[0], call[1:], waiter)

@@ -23,6 +23,7 @@ from quorate.kernel.errors import (
     NotLeader,
     Overloaded,
     QuorateError,
+    Stale,
     TimedOut,
     Unreachable,
     UsageError,
@@ -130,8 +131,12 @@ class RemoteExecutor:
         """Run a read-only command."""
         return await self._attempt([b"QUORATE.READ", consistency.upper().encode(), *args])
 
-    async def _attempt(self, args: list[bytes]) -> Any:
-        """Ask one node after another until one answers; only for what may be repeated."""
+    async def send(self, args: list[bytes], *, is_write: bool) -> Any:
+        """Run a command of a leaderless keyspace; one that writes is not sent again when it may have been done."""
+        return await self._attempt(args, is_repeatable=not is_write)
+
+    async def _attempt(self, args: list[bytes], *, is_repeatable: bool = True) -> Any:
+        """Ask one node after another until one answers; where it may not be repeated, until it may have been done."""
         deadline = Instant(self.env.clock.now() + self.timeout)
         doubt: QuorateError | None = None
         delay_s = _FIRST_DELAY_S
@@ -144,10 +149,13 @@ class RemoteExecutor:
             except SessionForgotten as cause:
                 cause.is_in_doubt = doubt is not None
                 raise
-            except (Unreachable, NotLeader, Overloaded) as cause:
+            except (Unreachable, NotLeader, Overloaded, Stale) as cause:
                 failure = cause
             except IndefiniteError as cause:
                 failure = doubt = cause
+                if not is_repeatable:
+                    self._drop(connection)
+                    raise
             except QuorateError as cause:
                 # A refusal by this node (no space, no password) says nothing about an earlier attempt on another one.
                 if doubt is not None and (connection is None or isinstance(cause, DiskFull)):

@@ -6,6 +6,7 @@
     ├── OperationError
     │   ├── DefiniteError         did not happen and will not
     │   │   ├── Overloaded  NotLeader  Unreachable  Conflict  WrongType  TooLarge  DiskFull  Refused
+    │   │       Stale  SiblingsFound
     │   └── IndefiniteError       may have happened, or may still
     │       └── TimedOut  ConnectionLost  Stopped
     └── StorageError              a node's own files; the node stops rather than guess
@@ -91,6 +92,18 @@ class DiskFull(DefiniteError):
     """No space was left, so nothing was accepted; reads go on."""
 
     code = "DISKFULL"
+
+
+class Stale(DefiniteError):
+    """No copy that could be asked has what the session must see; another node, or a moment later, may."""
+
+    code = "STALE"
+
+
+class SiblingsFound(DefiniteError):
+    """The key has several concurrent values, and nobody has said which of them counts."""
+
+    code = "SIBLINGS"
 
 
 class Refused(DefiniteError):

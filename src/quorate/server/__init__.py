@@ -13,7 +13,7 @@ from quorate.server.config import (
     parse_address,
 )
 from quorate.server.declared import Refusal
-from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, replica_counts
+from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, is_leaderless, replica_counts
 from quorate.server.node import Node
 from quorate.server.replica import Replica, founding_mark, open_state
 from quorate.server.server import Server
@@ -34,6 +34,7 @@ __all__ = [
     "Timing",
     "check",
     "founding_mark",
+    "is_leaderless",
     "keyspace_problems",
     "load",
     "open_state",

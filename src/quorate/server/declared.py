@@ -30,6 +30,7 @@ _UNAVAILABLE_ISOLATIONS: Final = {
 _AVAILABLE_ISOLATIONS: Final = ("read-uncommitted", "read-committed", "monotonic-atomic-view", "item-cut")
 NO_LOST_UPDATES: Final = "no-lost-updates"
 ISOLATIONS: Final = ("none", *_AVAILABLE_ISOLATIONS, NO_LOST_UPDATES, *_UNAVAILABLE_ISOLATIONS)
+BUILT_IN_MERGES: Final = ("lines", "max", "min")
 _READ_LEVELS: Final = tuple(level for level in LEVELS if level not in ("NONE", "ANY", "EACH_QUORUM"))
 
 
@@ -92,8 +93,9 @@ def problems(
         if keyspace.database is not None and not 0 <= keyspace.database < DATABASE_COUNT:
             yield name, Refusal("database", f"must be from 0 to {DATABASE_COUNT - 1}")
         merge = keyspace.conflicts.removeprefix("merge:")
-        if merge != keyspace.conflicts and merge not in merges:
-            yield name, Refusal("conflicts", f"merges.{merge} is not declared")
+        if merge != keyspace.conflicts and merge not in (*BUILT_IN_MERGES, *merges):
+            known = ", ".join(BUILT_IN_MERGES)
+            yield name, Refusal("conflicts", f"merges.{merge} is not declared, and not one of {known}")
         for refusal in refusals(keyspace, nodes=nodes, sites=sites, group_count=group_count):
             yield name, refusal
     yield from _overlaps(keyspaces)
@@ -110,7 +112,12 @@ def _words(keyspace: Keyspace) -> Iterator[Refusal]:
     if keyspace.conflicts not in ("", "lww", "siblings", "crdt") and not keyspace.conflicts.startswith("merge:"):
         known = "lww, siblings, crdt, merge:NAME"
         yield Refusal("conflicts", f"{keyspace.conflicts!r} is not known; known are {known}")
-    for key, words in (("read_repair", ("blocking", "background", "none")), ("purge", ("grace", "repair", "never"))):
+    known_words = {
+        "read_repair": ("blocking", "background", "none"),
+        "purge": ("grace", "repair", "never"),
+        "detector": ("local", "lan", "wan"),
+    }
+    for key, words in known_words.items():
         word = getattr(keyspace.replication, key)
         if word not in words:
             yield Refusal(f"replication.{key}", f"{word!r} is not known; known are {', '.join(words)}")
@@ -230,11 +237,11 @@ def _isolation(keyspace: Keyspace) -> Iterator[Refusal]:
         yield Refusal("isolation", f"{word} {why}; declare it on Raft (replication.by)", "lost update")
     elif word in _AVAILABLE_ISOLATIONS:
         yield Refusal("isolation", f"{word}: leaderless keyspaces have no transactions; each key stands for itself")
-    elif word == NO_LOST_UPDATES and rule == "lww":
+    elif word == NO_LOST_UPDATES and rule in ("lww", "crdt"):
         yield Refusal(
             "isolation",
-            "lww keeps one of two concurrent writes and drops the other, though both were acknowledged; declare"
-            ' conflicts = "siblings" or "crdt"',
+            f"strings of {rule} keep one of two concurrent writes and drop the other, though both were acknowledged;"
+            ' declare conflicts = "siblings"',
             "lost update",
         )
 

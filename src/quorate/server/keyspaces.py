@@ -66,8 +66,11 @@ class Replication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tombstone_grace_s: int = 10 * 24 * 3600
     # Compare copies in the background and mend what differs.
     anti_entropy: bool = True
-    # A comparison with one peer begins after this, seconds. Greater: less traffic, longer until copies agree.
+    # Every range is compared with every other owner once in this span, seconds. Greater: less traffic, longer until
+    # copies agree.
     anti_entropy_interval_s: int = 10
+    # How fast a node that is gone is noticed: local, lan or wan.
+    detector: str = "lan"
     # Cells per second that a node streams to new owners when members change.
     stream_rate: int = 5_000
     # Values of one key that may live side by side; a write beyond is refused with TOOMANYSIBLINGS.
@@ -88,8 +91,8 @@ class Keyspace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conflicts: str = ""
     # Raft: serializable. Leaderless: none. What cannot be had is refused with the reason.
     isolation: str = ""
-    # Raft: linearizable. Leaderless: eventual, or what sessions of the Python API have without asking for it:
-    # read-your-writes, monotonic-reads, monotonic-writes, writes-follow-reads, causal.
+    # Raft: linearizable. Leaderless: eventual, or what every session has (a connection to the Redis door, a session of
+    # the Python API): read-your-writes, monotonic-reads, monotonic-writes, writes-follow-reads; in Python also causal.
     consistency: str = ""
     # The numbered database of the Redis door. With a prefix and no number: 0.
     database: int | None = None
@@ -130,6 +133,11 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def group_of(name: str) -> GroupId:
     """Return the group in the node's log that a keyspace writes as: of its name alone, whatever else is declared."""
     return GroupId(_GROUP_BASE + hash_key(name.encode()) % (1 << 30))
+
+
+def is_leaderless(group: GroupId) -> bool:
+    """Return whether a group in a node's log is a leaderless keyspace, declared or not."""
+    return group >= _GROUP_BASE
 
 
 def replica_counts(keyspace: Keyspace, nodes: tuple[NodeId, ...], sites: dict[NodeId, Site]) -> dict[str, int]:

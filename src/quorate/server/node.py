@@ -10,6 +10,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from quorate.env import Address, Env
@@ -24,11 +25,18 @@ from quorate.kernel.errors import (
     TimedOut,
     from_code,
 )
+from quorate.protocols.leaderless import Topology
 from quorate.protocols.raft import Configuration, Reconfigure, TransferLeadership
 from quorate.replication import PIECES, Group, Kind, Links, Turn
+from quorate.server.available import AvailableReplica
+from quorate.server.chooser import Chooser, Lane, LaneName
 from quorate.server.config import Config, parse_address
-from quorate.server.replica import Replica
+from quorate.server.described import keyspace_infos
+from quorate.server.keyspaces import Keyspace, group_of, is_leaderless
+from quorate.server.replica import SYSTEM_DB, Replica
+from quorate.server.rest import settle
 from quorate.server.router import Router
+from quorate.server.topologies import Topologies, first_topology
 from quorate.storage import Base, WriteAheadLog
 from quorate.store import OK, Change, Command, NodeInfo, PeerInfo, Reply, ReplyError
 
@@ -91,9 +99,11 @@ class Node:
         self._admin_results: dict[int, asyncio.Future[None]] = {}
         self._admin_tasks: dict[asyncio.Task[None], None] = {}
         # Absent where one group decides about everything: the hot path then has nothing in between.
-        self._writes: Router | None = None
-        self._reads: Router | None = None
-        self._local_reads: Router | None = None
+        self._writes: Router | Lane | None = None
+        self._reads: Router | Lane | None = None
+        self._local_reads: Router | Lane | None = None
+        self.available: dict[GroupId, AvailableReplica] = {}
+        self.topologies = Topologies(self)
         if config.group_count > 1:
             self._writes = Router(config.group_count, lambda place, *rest: self._group(place).write(*rest))
             self._reads = Router(config.group_count, lambda place, *rest: self._group(place).read(*rest))
@@ -112,9 +122,6 @@ class Node:
 
     async def start(self) -> None:
         """Recover and join the cluster; raise StorageError or OSError with what to do."""
-        for name, keyspace in sorted(self.config.keyspaces.items()):
-            if keyspace.is_leaderless:
-                raise ConfigError(f"keyspaces.{name}: leaderless keyspaces can be declared and checked, not served yet")
         storage = self.config.storage
         self._wal = await WriteAheadLog.open(
             self.env.disk,
@@ -131,8 +138,11 @@ class Node:
         for number in range(1, self.config.group_count + 1):
             group = GroupId(number)
             self.replicas[group] = self._replica_class(self, group, self._make_base(group))
+        self._open_keyspaces()
         stages = [replica.group.end_turn for replica in self.replicas.values()]
+        stages += [replica.end_turn for replica in self.available.values()]
         callers = [replica.group.flush_callers for replica in self.replicas.values()]
+        callers += [replica.flush_callers for replica in self.available.values()]
         for stage in (*stages, self.links.flush, self._wal.flush, *callers):
             self.turn.add(stage)
         self.links.on_frame(Kind.MESSAGE, self._on_message)
@@ -145,17 +155,71 @@ class Node:
             self.peer_address = await self.links.start(parse_address(self.config.listen.peer, "listen.peer"))
         for replica in self.replicas.values():
             replica.start()
+        for keyspace in self.available.values():
+            keyspace.start()
+        await self._settle_undeclared()
         self.members_changed()
         self.turn.ask()
+
+    def _open_keyspaces(self) -> None:
+        """Open what leaderless keyspaces hold at rest, and stand before Raft with what chooses between keyspaces."""
+        for name, keyspace in sorted(self.config.keyspaces.items()):
+            if keyspace.is_leaderless:
+                group = group_of(name)
+                self.available[group] = AvailableReplica(self, name, keyspace, self._make_base(group))
+        if not self.config.keyspaces:
+            return
+        first = self.first.group
+        to_raft: dict[LaneName, Callable[[Command, Any], None]] = {
+            "write": self._writes.route if self._writes is not None else first.write,
+            "read": self._reads.route if self._reads is not None else first.read,
+            "local": self._local_reads.route if self._local_reads is not None else partial(self._read_local, 0),
+        }
+        jobs = {replica.name: replica.jobs for replica in self.available.values()}
+        chooser = Chooser(self.config.keyspaces, jobs, to_raft)
+        self._writes, self._reads, self._local_reads = chooser.lanes()
+        self.topologies.watch()
+
+    @property
+    def _parts(self) -> "tuple[Replica | AvailableReplica, ...]":
+        """Everything that writes to the log of this node."""
+        return (*self.replicas.values(), *self.available.values())
+
+    async def _settle_undeclared(self) -> None:
+        """Put records of keyspaces that are not declared any more to rest, so that they do not hold the log back."""
+        for group in self.wal.recovered_groups():
+            if is_leaderless(group):
+                base = self._make_base(group)
+                try:
+                    await settle(base, self.wal, group)
+                finally:
+                    base.close()
+
+    def first_topology(self, keyspace: Keyspace) -> Topology | None:
+        """Return which nodes hold a new keyspace; None on a node that joins a cluster: it will be told."""
+        if self.config.join:
+            return None
+        nodes = tuple(NodeId(int(node)) for node in self.config.peers)
+        return first_topology(keyspace, nodes, self.topologies.sites)
+
+    async def run_system(self, args: list[bytes]) -> Reply:
+        """Run a command in the database in which the cluster keeps what it agrees on; raise the error that it is."""
+        answer = Answer()
+        self.first.group.write(Command(SYSTEM_DB, args), answer)
+        self.turn.ask()
+        reply: Reply = await answer.result()
+        return reply
 
     def _check_space(self) -> None:
         for replica in self.replicas.values():
             replica.check_space()
+        for keyspace in self.available.values():
+            keyspace.check_space()
 
     async def checkpoint_quietly(self) -> None:
         """Make what was applied durable before a stop in good order, so that the next start replays nothing."""
         if not self.failed.done() and self._wal is not None:
-            for replica in self.replicas.values():
+            for replica in self._parts:
                 with contextlib.suppress(QuorateError):
                     await replica.checkpoint()
 
@@ -167,11 +231,12 @@ class Node:
         for task in self._admin_tasks:
             task.cancel()
         await asyncio.gather(*self._admin_tasks, return_exceptions=True)
-        for replica in self.replicas.values():
+        await self.topologies.stop()
+        for replica in self._parts:
             replica.stop()
         self.links.flush()
         await self.links.stop()
-        for replica in self.replicas.values():
+        for replica in self._parts:
             await replica.close()
         if self._wal is not None:
             await self._wal.close()
@@ -183,10 +248,14 @@ class Node:
             self.failed.set_result(cause)
             for replica in self.replicas.values():
                 replica.group.host.stop()
+            for keyspace in self.available.values():
+                keyspace.halt()
 
     def _on_stable(self, ordinal: int) -> None:
         for replica in self.replicas.values():
             replica.group.host.stable(ordinal)
+        for keyspace in self.available.values():
+            keyspace.stable(ordinal)
         self.turn.ask()
 
     def _on_failed(self, cause: QuorateError) -> None:
@@ -195,9 +264,15 @@ class Node:
     # -- frames from peers --------
 
     def _on_message(self, sender: NodeId, payload: bytes) -> None:
-        replica = self.replicas.get(GroupId(int.from_bytes(payload[:4], "big")))
+        group = GroupId(int.from_bytes(payload[:4], "big"))
+        replica = self.replicas.get(group)
         if replica is not None:
             replica.group.host.receive(sender, payload[4:])
+            self.turn.ask()
+            return
+        keyspace = self.available.get(group)
+        if keyspace is not None:
+            keyspace.receive(sender, payload[4:])
             self.turn.ask()
 
     def _on_forward(self, sender: NodeId, payload: bytes) -> None:
@@ -233,21 +308,21 @@ class Node:
         return self.replicas[GroupId(place + 1)].group
 
     def write(self, command: Command, caller: Any) -> None:
-        """Send a command through the log of the group of its keys."""
+        """Send a command to its keyspace: on Raft, through the log of the group of its keys."""
         if self._writes is None:
             self.first.group.write(command, caller)
         else:
             self._writes.route(command, caller)
 
     def read(self, command: Command, caller: Any) -> None:
-        """Make a linearizable read."""
+        """Make a read: on Raft, a linearizable one."""
         if self._reads is None:
             self.first.group.read(command, caller)
         else:
             self._reads.route(command, caller)
 
     def read_local(self, command: Command, caller: Any) -> None:
-        """Answer from what this node has applied; possibly stale."""
+        """Answer from what this node has applied, or from one copy; possibly stale."""
         if self._local_reads is None:
             self._read_local(0, command, caller)
         else:
@@ -305,8 +380,10 @@ class Node:
         return tuple(node for node in sorted(self.addresses()) if node != self.env.node)
 
     def info(self) -> NodeInfo:
-        """Return what this node knows of itself and its peers."""
-        return self.first.info()
+        """Return what this node knows of itself, its peers and its keyspaces."""
+        info = self.first.info()
+        info.keyspaces = keyspace_infos(self.config, {replica.name: replica for replica in self.available.values()})
+        return info
 
     # -- members --------
 
@@ -359,7 +436,7 @@ class Node:
         if name == b"MEMBERS":
             return self.first.describe_members()
         if name == b"SNAPSHOT":
-            for replica in self.replicas.values():
+            for replica in self._parts:
                 await replica.checkpoint()
             return OK
         if not self.first.group.is_leader:
@@ -433,6 +510,7 @@ class Node:
             leader = self.first.group.leader
             where = self.redis_addresses.get(leader, "?") if leader is not None else "unknown"
             raise NotLeader(f"this node handed over leadership to be removed; ask the leader at {where}")
+        await self.topologies.remove(node)
         for replica in self.replicas.values():
             self._require_leadership(replica)
             voters, learners = self._voters(replica)

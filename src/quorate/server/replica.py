@@ -106,8 +106,8 @@ def open_state(base: Base, *, value_bytes_max: int = 1 << 30, cache_bytes_max: i
 
 async def founding_mark(state: KeyValueStore, founders: tuple[NodeId, ...]) -> None:
     """Make a state at rest the beginning of a new cluster's life: these members, and no memory of others."""
-    members = Command(SYSTEM_DB, [b"DEL", MEMBERS_KEY])
-    state.apply(LogIndex(state.applied_index + 1), 0, [members])
+    forgotten = Command(SYSTEM_DB, [b"FLUSHDB"])
+    state.apply(LogIndex(state.applied_index + 1), 0, [forgotten])
     state.host_bytes = msgspec.msgpack.encode(Mark(state.applied_term, Configuration(founders)))
     await state.checkpoint()
 

@@ -1,11 +1,13 @@
 """The replicated state machine: Redis data types, sessions, transactions; a memory table over state at rest."""
 
 # Importing the files of the data types enters their commands into the table.
+from quorate.store import available
 from quorate.store import bits as _bits
 from quorate.store import counters as _counters
 from quorate.store import expire as _expire
 from quorate.store import hashes as _hashes
 from quorate.store import keys as _keys
+from quorate.store import keyspaces as _keyspaces
 from quorate.store import lists as _lists
 from quorate.store import sets as _sets
 from quorate.store import sorted_algebra as _sorted_algebra
@@ -13,7 +15,7 @@ from quorate.store import sorted_ranges as _sorted_ranges
 from quorate.store import sorted_sets as _sorted_sets
 from quorate.store import sorting as _sorting
 from quorate.store import strings as _strings
-from quorate.store.backend import Backend, Caller, LocalBackend, NodeInfo, PeerInfo
+from quorate.store.backend import Backend, Caller, KeyspaceInfo, LocalBackend, NodeInfo, PeerInfo
 from quorate.store.base import MemoryBase
 from quorate.store.command import BATCHES, COMMANDS, Batch, Command, CommandSpec, find, keys_of
 from quorate.store.glob import Glob
@@ -36,7 +38,7 @@ from quorate.store.reply import (
     unknown_command,
     wrong_arity,
 )
-from quorate.store.transactions import Watch, transaction, transaction_keys
+from quorate.store.transactions import Watch, transaction, transaction_keys, transaction_parts
 
 _DATA_TYPES = (
     _bits,
@@ -44,6 +46,7 @@ _DATA_TYPES = (
     _expire,
     _hashes,
     _keys,
+    _keyspaces,
     _lists,
     _sets,
     _sorted_algebra,
@@ -69,6 +72,7 @@ __all__ = [
     "CommandSpec",
     "Glob",
     "KeyValueStore",
+    "KeyspaceInfo",
     "Limits",
     "LocalBackend",
     "MemoryBase",
@@ -82,11 +86,13 @@ __all__ = [
     "ReplySet",
     "SimpleString",
     "Watch",
+    "available",
     "find",
     "format_double",
     "keys_of",
     "transaction",
     "transaction_keys",
+    "transaction_parts",
     "unknown_command",
     "wrong_arity",
 ]

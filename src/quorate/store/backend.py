@@ -35,6 +35,26 @@ class PeerInfo(msgspec.Struct, kw_only=True):
     match_index: LogIndex
 
 
+class KeyspaceInfo(msgspec.Struct, kw_only=True):
+    """What a node knows of a declared keyspace."""
+
+    name: str
+    # raft or leaderless.
+    by: str
+    # The numbered database of the Redis door; None: it is chosen by name alone.
+    database: int | None
+    prefix: str
+    # Levels and copies, in words.
+    design: str
+    # lww, siblings …; empty on Raft.
+    conflicts: str
+    # What every session of it has.
+    consistency: str
+    # blocking, background or none; empty on Raft.
+    read_repair: str
+    counters: dict[str, int]
+
+
 class NodeInfo(msgspec.Struct, kw_only=True):
     """What INFO and `quorate status` show of a node."""
 
@@ -50,6 +70,8 @@ class NodeInfo(msgspec.Struct, kw_only=True):
     peers: list[PeerInfo]
     # Any further numbers, by name.
     counters: dict[str, int]
+    # Those that are declared, by name.
+    keyspaces: list[KeyspaceInfo] = []
 
 
 class Backend(Protocol):

@@ -49,6 +49,16 @@ def transaction(db: int, watches: Sequence[tuple[int, bytes, int]], commands: Se
     return Command(db, [b"QUORATE.EXEC", _TRANSACTIONS.encode(body)])
 
 
+def transaction_parts(command: Command) -> list[Command]:
+    """Return the commands inside a transaction, and a read of each watched key; none for one that cannot be decoded."""
+    try:
+        body = _TRANSACTIONS.decode(command.args[1])
+    except (Malformed, IndexError):
+        return []
+    watched = [Command(watch.db, [b"QUORATE.VERSIONS", watch.key]) for watch in body.watches]
+    return [*watched, *(inner for inner in body.commands if inner.args)]
+
+
 def transaction_keys(command: Command) -> list[bytes]:
     """Return all keys that a transaction watches or touches; empty for one that cannot be decoded."""
     try:

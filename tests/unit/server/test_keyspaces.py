@@ -53,7 +53,7 @@ def test_what_can_be_kept_is_taken(keyspace: Keyspace) -> None:
         (leaderless(isolation="serializable"), "needs one order of all transactions"),
         (leaderless(isolation="snapshot"), "must prevent lost updates"),
         (leaderless(isolation="read-committed"), "have no transactions"),
-        (leaderless(isolation="no-lost-updates"), "lww keeps one of two concurrent writes"),
+        (leaderless(isolation="no-lost-updates"), "strings of lww keep one of two concurrent writes"),
         (leaderless(isolation="no-lost-updates", acknowledge=False, conflicts="siblings"), "nobody is told"),
         (leaderless(consistency="causal", acknowledge=False), "may be lost unseen"),
         (leaderless(write="TWO", acknowledge=False), "TWO waits for copies"),

@@ -41,6 +41,14 @@ def render_metrics(info: NodeInfo, numbers: Mapping[str, int | float]) -> bytes:
         put("quorate_peer_reachable", "Whether a peer was heard of lately.", reachable)
         matched = [(f'{{peer="{peer.node}"}}', int(peer.match_index)) for peer in info.peers]
         put("quorate_peer_match_index", "Highest index known to be on a peer's disk.", matched)
+    for name in sorted({name for keyspace in info.keyspaces for name in keyspace.counters}):
+        clean = "quorate_keyspace_" + _FORBIDDEN.sub("_", name)
+        samples = [
+            (f'{{keyspace="{keyspace.name}"}}', keyspace.counters[name])
+            for keyspace in info.keyspaces
+            if name in keyspace.counters
+        ]
+        put(clean, f"Of each leaderless keyspace on this node: {name.replace('_', ' ')}.", samples)
     for name, value in sorted({**info.counters, **numbers}.items()):
         clean = "quorate_" + _FORBIDDEN.sub("_", name).removeprefix("quorate_")
         put(clean, f"The node's number {clean.removeprefix('quorate_').replace('_', ' ')}.", [("", value)])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from quorate.doors.resp.parser import Request
 from quorate.doors.resp.table import DOOR_COMMANDS, NO_REPLY, NOT_YET, DoorCommand, InMulti, Route
-from quorate.store import QUEUED, Command, ReplyError, unknown_command, wrong_arity
+from quorate.store import QUEUED, Command, ReplyError, available, unknown_command, wrong_arity
 
 if TYPE_CHECKING:
     from quorate.doors.resp.connection import Connection
@@ -119,12 +119,26 @@ def _queue(connection: "Connection", session: "Session", request: Request, found
     return True
 
 
+def _issue_with_levels(connection: "Connection", session: "Session", request: Request, found: Route) -> bool:
+    """Give a command to the backend with the levels of its connection; return False when it must wait."""
+    wrapper = connection.server.routes[available.DO if found.is_write else available.ASK]
+    levels: list[bytes] = []
+    if session.read_level:
+        levels += [b"READ", session.read_level]
+    if session.write_level:
+        levels += [b"WRITE", session.write_level]
+    return connection.issue(Command(connection.db, [wrapper.name, *levels, found.name, *request[1:]]), wrapper)
+
+
 def _begin(connection: "Connection", request: Request, found: Route | DoorCommand) -> bool:
     """Run a request; return False when it must wait."""
     match found:
         case Route():
             if connection.server.is_paused(is_write=found.is_write):
                 return False
+            session = connection.session
+            if session is not None and session.has_levels and found.name not in available.WRAPPERS:
+                return _issue_with_levels(connection, session, request, found)
             return connection.issue(Command(connection.db, request), found)
         case DoorCommand():
             if found.is_barrier and connection.in_flight_count > 0:

@@ -30,12 +30,14 @@ class Session:
         "prefixes",
         "queue",
         "queue_db",
+        "read_level",
         "shard_channels",
         "skips_next",
         "user",
         "watch_generation",
         "watch_pending_count",
         "watches",
+        "write_level",
     )
 
     def __init__(self, connection: "Connection") -> None:
@@ -62,6 +64,9 @@ class Session:
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
         self.shard_channels: dict[bytes, None] = {}
+        # QUORATE.LEVEL: how many copies must answer in leaderless keyspaces; empty: what they declare.
+        self.read_level = b""
+        self.write_level = b""
         # Prefixes of QUORATE.WATCH, each with its database.
         self.prefixes: dict[tuple[int, bytes], None] = {}
 
@@ -75,9 +80,14 @@ class Session:
         """Whether messages may come at any time."""
         return bool(self.channels or self.patterns or self.shard_channels or self.prefixes)
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether commands go with levels of this connection."""
+        return bool(self.read_level or self.write_level)
+
     def is_plain(self, protocol: int) -> bool:
         """Return whether a command means the same as on a fresh connection."""
-        if self.queue is not None or self.skips_next or self.is_skipping:
+        if self.queue is not None or self.skips_next or self.is_skipping or self.has_levels:
             return False
         return protocol == 3 or not (self.channels or self.patterns or self.shard_channels)
 

@@ -1,12 +1,13 @@
 """The shipped server on simulated machines: the same code as in production, another Env."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from quorate.client import Connection
 from quorate.env import Address, Env
 from quorate.kernel import GroupId, NodeId
 from quorate.kernel.errors import SyncFailed
-from quorate.server import Config, Limits, Listen, Replica, Server, Storage, Timing
+from quorate.server import Config, Keyspace, Limits, Listen, Replica, Server, Storage, Timing
 from quorate.sim import Host, World
 from quorate.storage import DiskBase
 
@@ -27,6 +28,7 @@ class SimCluster:
         timing: Timing | None = None,
         group_count: int = 1,
         lease_reads: bool = False,
+        keyspaces: Mapping[str, Keyspace] | None = None,
     ) -> None:
         self.world = world
         self.hosts: list[Host] = [world.host(f"node-{number}") for number in range(1, node_count + 1)]
@@ -45,6 +47,7 @@ class SimCluster:
         self._timing = timing or Timing(request_timeout_ms=1_500)
         self._group_count = group_count
         self._lease_reads = lease_reads
+        self._keyspaces = dict(keyspaces or {})
 
     def start(self) -> None:
         """Start every node."""
@@ -66,6 +69,7 @@ class SimCluster:
             limits=Limits(),
             timing=self._timing,
             storage=self._storage,
+            keyspaces=self._keyspaces,
         )
 
     async def _main(self, env: Env) -> None:

@@ -9,6 +9,7 @@ from quorate.doors.resp.commands import (  # noqa: F401  (entering the commands 
     extensions,
     information,
     introspection,
+    keyspaces,
     operations,
     subscriptions,
     transactions,

@@ -117,6 +117,10 @@ def _keyspace(connection: "Connection") -> Fields:
         count = counters.get(f"keys_db{db}", 0)
         if count:
             fields[f"db{db}"] = f"keys={count},expires={counters.get(f'expires_db{db}', 0)},avg_ttl=0"
+    for keyspace in connection.server.backend.info().keyspaces:
+        if keyspace.by == "leaderless" and keyspace.database is not None and not keyspace.prefix:
+            # Of this node's copies.
+            fields[f"db{keyspace.database}"] = f"keys={keyspace.counters.get('keys', 0)},expires=0,avg_ttl=0"
     return fields
 
 
@@ -136,6 +140,9 @@ def quorate_fields(connection: "Connection") -> Fields:
     for name, value in sorted(info.counters.items()):
         if name != "groups" and not name.startswith(("keys_db", "expires_db")):
             fields[f"quorate_{name}"] = value
+    for keyspace in info.keyspaces:
+        for name, value in sorted(keyspace.counters.items()):
+            fields[f"quorate_keyspace_{keyspace.name}_{name}"] = value
     for peer in info.peers:
         fields[f"quorate_peer{peer.node}"] = (
             f"address={peer.address},reachable={int(peer.reachable)},match_index={peer.match_index}"

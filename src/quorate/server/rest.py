@@ -1,0 +1,108 @@
+"""How a leaderless keyspace lies at rest in a base: its cells, its hints, and beside them who this node stamps as.
+
+c + key              the cell of a key
+h + owner + key      a hint, as the record that it is
+meta                 the last Born and the topologies in force, as records
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from quorate.kernel import GroupId, Malformed, NodeId, Record
+from quorate.kernel.errors import Corrupt
+from quorate.protocols.leaderless import RECORDS, Adopted, Born, Hinted, HintGone, Stored
+from quorate.storage import Base, WriteAheadLog
+
+_CELL: Final = b"c"
+_HINT: Final = b"h"
+_OWNER_BYTES: Final = 8
+_METAS = msgspec.msgpack.Decoder(list[bytes])
+
+
+class Unwritten:
+    """What has changed since the last checkpoint, and what the next one says beside it."""
+
+    def __init__(self) -> None:
+        self.changes: dict[bytes, bytes | None] = {}
+        # About how many bytes of the log these changes are.
+        self.log_bytes = 0
+        self.born: Born | None = None
+        self.adopted: list[Adopted] = []
+
+    def note(self, record: Record) -> None:
+        """Take a record that is being written to the log. Complexity: O(1)."""
+        match record:
+            case Stored(key, cell):
+                self.changes[_CELL + key] = cell or None
+                self.log_bytes += len(key) + len(cell)
+            case Hinted(owner, key, cell):
+                self.changes[_hint_key(owner, key)] = RECORDS.encode(record)
+                self.log_bytes += len(key) + len(cell)
+            case HintGone(owner, key):
+                self.changes[_hint_key(owner, key)] = None
+                self.log_bytes += len(key)
+            case Born():
+                self.born = record
+            case Adopted():
+                self.adopted = [record] if record.is_settled else [*self.adopted[:1], record]
+            case _:
+                pass
+
+    def meta(self) -> bytes:
+        """Return what stands beside the cells and hints."""
+        heads: list[Born | Adopted] = [*([self.born] if self.born is not None else []), *self.adopted]
+        return msgspec.msgpack.encode([RECORDS.encode(record) for record in heads])
+
+
+def _hint_key(owner: NodeId, key: bytes) -> bytes:
+    return _HINT + owner.to_bytes(_OWNER_BYTES, "big") + key
+
+
+def records_at_rest(base: Base) -> Iterator[Record]:
+    """Yield what a base holds as records.
+
+    Raises:
+        Corrupt: it holds something else.
+    """
+    try:
+        for data in _METAS.decode(base.meta) if base.meta else []:
+            yield RECORDS.decode(data)
+        for place, data in base.scan(b"", None):
+            if place[:1] == _CELL:
+                yield Stored(place[1:], data)
+            elif place[:1] == _HINT:
+                yield RECORDS.decode(data)
+    except (Malformed, msgspec.MsgspecError) as cause:
+        raise Corrupt(f"the state of a leaderless keyspace at rest holds something else: {cause}") from cause
+
+
+def decoded(group: GroupId, recovered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Record]]:
+    """Yield what the log holds of a keyspace: ordinals and records.
+
+    Raises:
+        Corrupt: it holds something else.
+    """
+    for ordinal, data in recovered:
+        try:
+            yield ordinal, RECORDS.decode(data)
+        except Malformed as cause:
+            raise Corrupt(f"the log holds for group {group} what is no record of a leaderless keyspace") from cause
+
+
+async def settle(base: Base, wal: WriteAheadLog, group: GroupId) -> None:
+    """Put what the log holds of a keyspace to rest: it is not declared any more, and may be again.
+
+    Raises:
+        Corrupt, DiskFull, StorageError: from the log or the base.
+    """
+    unwritten, last_ordinal = Unwritten(), 0
+    for record in records_at_rest(base):
+        if isinstance(record, Born | Adopted):
+            unwritten.note(record)
+    for ordinal, record in decoded(group, wal.recovered(group)):
+        unwritten.note(record)
+        last_ordinal = ordinal
+    await base.checkpoint(unwritten.changes, unwritten.meta())
+    wal.release(group, last_ordinal + 1)
