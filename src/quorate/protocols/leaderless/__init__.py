@@ -25,6 +25,14 @@ from quorate.protocols.leaderless.changes import (
 )
 from quorate.protocols.leaderless.config import LeaderlessConfig, Purge, ReadRepair
 from quorate.protocols.leaderless.core import Leaderless
+from quorate.protocols.leaderless.invariants import (
+    InvariantBroken,
+    NodesHistory,
+    check_acknowledged,
+    check_nodes,
+    contains,
+)
+from quorate.protocols.leaderless.levels import Need
 from quorate.protocols.leaderless.messages import (
     MESSAGES,
     AnyPart,
@@ -84,12 +92,15 @@ __all__ = [
     "HandOver",
     "HintGone",
     "Hinted",
+    "InvariantBroken",
     "Keep",
     "Kind",
     "Leaderless",
     "LeaderlessConfig",
     "LeaderlessMessage",
     "MergeFunction",
+    "Need",
+    "NodesHistory",
     "Part",
     "PeerDown",
     "PeerUp",
@@ -117,6 +128,9 @@ __all__ = [
     "Write",
     "Written",
     "canonical",
+    "check_acknowledged",
+    "check_nodes",
+    "contains",
     "rule_named",
     "topology_of",
 ]

@@ -201,7 +201,7 @@ class Leaderless(Forwarding):
             return
         cells = [(key, self.cells.get(key, b"")) for key in call.keys]
         for some in in_messages(cells):
-            self._send(call.peer, Exchange(some, is_answer=False), eager=True)
+            self._send(call.peer, Exchange(some, is_answer=False))
 
     # Messages.
 

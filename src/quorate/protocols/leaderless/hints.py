@@ -119,8 +119,7 @@ class Hinting(Replica):
             number = self._number()
             self._handed[number] = (owner, key, hint.cell)
             self._due_in(number, later(self.now, _AGAIN))
-            # It promises nothing: the owner's word makes the hint unnecessary.
-            self._send(owner, HandOver(number, key, hint.cell, hint.wall_ns), eager=True)
+            self._send(owner, HandOver(number, key, hint.cell, hint.wall_ns))
 
     def _on_hand_over(self, sender: NodeId, part: HandOver) -> None:
         now_ns = self.wall_ns

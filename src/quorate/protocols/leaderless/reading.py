@@ -241,7 +241,8 @@ class Reading(Writing):
                 # Not stable yet, but the answer waits for that, see `_answer_read`.
                 read.holders[owner] = None
         else:
-            self._send(node, Write(number, read.key, read.merged) if owner == node else keep, eager=True)
+            part = Write(number, read.key, read.merged) if owner == node else keep
+            self._send(node, part, eager=read.key not in self.unstable)
 
     def _on_told_while_repairing(self, read: PendingRead, node: NodeId, cell: bytes) -> None:
         assert read.holders is not None, "a repair is waited for"
@@ -282,7 +283,7 @@ class Reading(Writing):
         merged = self.rule.merge(read.merged, cell)
         if cell != merged:
             marks.hit("leaderless: a late answer is repaired")
-            self._send(node, Write(0, read.key, merged), eager=True)
+            self._send(node, Write(0, read.key, merged), eager=read.key not in self.unstable)
         if merged != read.merged:
             read.merged = merged
             for other in read.answered:

@@ -82,8 +82,8 @@ class Replica(Tombstones):
             self._send(sender, Purged(tuple(purged)), eager=True)
         if back and not part.is_answer:
             for cells in in_messages(back):
-                # Nothing is promised: the peer merges it into its own copy and writes that down.
-                self._send(sender, Exchange(cells, is_answer=True), eager=True)
+                # Not before it is stable here: a crash would take it back, and its dots would be given again.
+                self._send(sender, Exchange(cells, is_answer=True))
 
 
 def in_messages(cells: list[tuple[bytes, bytes]]) -> Iterator[tuple[tuple[bytes, bytes], ...]]:

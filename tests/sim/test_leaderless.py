@@ -1,0 +1,336 @@
+"""Leaderless clusters in the simulated world under faults, judged by the lattice of their cells.
+
+A write that was answered, or a read that repaired before it answered, is contained in every later read whose quorum
+crosses; nothing that was refused for certain is ever seen; no value vanishes that nobody replaced; and when faults end,
+all owners hold the same bytes.
+"""
+
+import random
+from collections import Counter
+
+import msgspec
+import pytest
+
+from quorate.kernel import MILLISECOND, Event, NodeId, Output, Record, milliseconds, seconds
+from quorate.protocols.leaderless import (
+    MESSAGES,
+    Answered,
+    Batch,
+    Delete,
+    Failed,
+    Hinted,
+    HintGone,
+    Leaderless,
+    LeaderlessConfig,
+    NodesHistory,
+    PeerDown,
+    PeerUp,
+    Put,
+    Reconcile,
+    Request,
+    Stored,
+    Tick,
+    check_acknowledged,
+    check_nodes,
+    contains,
+    rule_named,
+    topology_of,
+)
+from quorate.sim import Atlas, CoreCluster, CoreHost, FaultSchedule, LinkPolicy, Mix, Nemesis, World
+
+KEYS = (b"a", b"b", b"c")
+
+
+class Operation(msgspec.Struct):
+    node: NodeId
+    boot: int
+    key: bytes
+    change: Put | Delete | None
+    level: str
+    # All that was known to be done when it began.
+    floor: bytes
+    # Values that the client had read: a write replaces them.
+    read: tuple[bytes, ...] = ()
+    # 0: none, it is over.
+    client: int = 0
+
+
+class Disk:
+    """What a node's stable records amount to, followed as they grow."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.cells: dict[bytes, bytes] = {}
+        self.hints: dict[tuple[NodeId, bytes], bytes] = {}
+
+    def follow(self, records: list[Record]) -> None:
+        if len(records) < self.position:
+            self.__init__()
+        for record in records[self.position :]:
+            match record:
+                case Stored(key, cell):
+                    self.cells[key] = cell
+                case Hinted(owner, key, cell):
+                    self.hints[owner, key] = cell
+                case HintGone(owner, key):
+                    self.hints.pop((owner, key), None)
+        self.position = len(records)
+
+
+class Run:
+    """One run; everything is drawn from the seed but for what is given."""
+
+    def __init__(self, seed: int, *, wipes: int = 0, faults: bool = True, **given: object) -> None:
+        self.dice = random.Random(seed)
+        draw = self.dice.choice
+        self.node_count = draw((3, 3, 4, 5))
+        self.rule = rule_named(str(given.pop("rule", draw(("lww", "siblings", "merge:lines")))))
+        levels = draw((("QUORUM", "QUORUM"), ("QUORUM", "QUORUM"), ("TWO", "TWO"), ("ONE", "ALL"), ("ALL", "ONE")))
+        self.config: dict[str, object] = {
+            "read_level": levels[0],
+            "write_level": levels[1],
+            "read_repair": draw(("blocking", "blocking", "background", "none")),
+            "digest_reads": draw((True, True, False)),
+            "speculative_delay": milliseconds(draw((0, 5, 20))),
+            "hint_delay": milliseconds(draw((50, 500))),
+            "request_timeout": milliseconds(draw((300, 1000))),
+            "sloppy": draw((False, False, True)),
+            "hint_count_max": draw((2, 1000)),
+            **given,
+        }
+        self.is_regular = not self.config["sloppy"] and not wipes
+        lose, repeat = draw((0.0, 0.02, 0.1)), draw((0.0, 0.05))
+        link = LinkPolicy(lose=lose, repeat=repeat, reorder=draw((0.0, 0.1)), jitter=milliseconds(draw((0.1, 3))))
+        self.world = World(seed, link=link)
+        nodes = [NodeId(node) for node in range(1, self.node_count + 1)]
+        self.topology = topology_of(nodes)
+        self.core = CoreCluster(
+            self.world, self.make, [int(node) for node in nodes], codec=MESSAGES, on_deliver=self.on_deliver
+        )
+        self.core.after_step.append(self.after_step)
+        self.history = NodesHistory()
+        self.disks = {node: Disk() for node in nodes}
+        self.operations: dict[int, Operation] = {}
+        self.floors: dict[bytes, bytes] = dict.fromkeys(KEYS, b"")
+        self.counts: Counter[str] = Counter()
+        # Value → by which writes (values, or "" for a delete) it was replaced; writes that may have happened.
+        self.replaced: dict[bytes, bool] = {}
+        self.answered: dict[bytes, bytes] = {}
+        self.refused: dict[bytes, bool] = {}
+        self.token = 0
+        self.is_over = False
+        self.hosts = self.core.hosts
+        self.core.start()
+        self.nemesis = Nemesis(
+            self.world,
+            {int(node): host for node, host in self.hosts.items()},
+            atlas=Atlas(down_max=2, damaged_max=wipes),
+        )
+        if faults:
+            mix = Mix(
+                gap_min=milliseconds(50),
+                gap_max=milliseconds(1500),
+                span_max=seconds(3),
+                wipe=2 if wipes else 0,
+                skew=2,
+            )
+            self.nemesis.follow(
+                FaultSchedule.drawn(
+                    self.world.choices.stream("schedule"), [int(node) for node in nodes], seconds(15), mix
+                )
+            )
+        self.ticking()
+        self.detecting()
+        for client in range(1, 5):
+            self.client(client)
+
+    def make(self, node: NodeId, records: list[Record], rng: random.Random) -> Leaderless:
+        config = LeaderlessConfig(node=node, topology=self.topology, **self.config)
+        return Leaderless(config, records, rng, rule=self.rule)
+
+    def machines(self) -> list[Leaderless]:
+        return [host.machine for host in self.hosts.values() if host.is_running]
+
+    def wall_ns(self, host: CoreHost) -> int:
+        return host.now() + host.host.time.wall_offset_ns
+
+    # Around the machines.
+
+    def ticking(self) -> None:
+        for host in self.hosts.values():
+            host.call(Tick(self.wall_ns(host)))
+        if not self.is_over:
+            self.world.at(self.world.now + seconds(1), self.ticking)
+
+    def detecting(self) -> None:
+        """A failure detector that is right after a while, and wrong now and then."""
+        for host in self.hosts.values():
+            for other in self.hosts.values():
+                if other is not host:
+                    is_cut = self.world.links.is_cut(host.number, other.number)
+                    is_wrong = not self.is_over and self.dice.random() < 0.01
+                    is_down = is_wrong or is_cut or not other.is_running or other.is_paused
+                    host.call((PeerDown if is_down else PeerUp)(other.node))
+        if not self.is_over:
+            self.world.at(self.world.now + self.dice.randrange(100, 700) * MILLISECOND, self.detecting)
+
+    def client(self, number: int) -> None:
+        if not self.is_over:
+            self.begin(number)
+
+    def begin(self, client: int, read: Answered | None = None, key: bytes = b"") -> None:
+        """Read; or write something, with what the last read gave or without."""
+        host = self.hosts[NodeId(self.dice.randrange(1, self.node_count + 1))]
+        key = key or self.dice.choice(KEYS)
+        change: Put | Delete | None = None
+        context = b""
+        seen: tuple[bytes, ...] = ()
+        self.token += 1
+        if read is not None or self.dice.random() < 0.4:
+            is_delete = self.dice.random() < 0.2
+            change = Delete() if is_delete else Put(b"v%d" % self.token)
+            if read is not None:
+                context = self.rule.token(read.cell)
+                seen = tuple(line for value in self.rule.seen(read.cell).values for line in value.split(b"\n"))
+            if is_delete and not context:
+                # It would take whatever its owner holds, read or not.
+                change = Put(b"v%d" % self.token)
+        operation = Operation(host.node, host.boot_count, key, change, "", self.floors[key], seen, client)
+        self.operations[self.token] = operation
+        self.world.at(self.world.now + seconds(10), lambda token=self.token: self.lose(token))
+        if not host.call(Batch((Request(self.token, key, change, context=context),), self.wall_ns(host))):
+            del self.operations[self.token]
+            self.again(client)
+
+    def again(self, client: int, read: Answered | None = None, key: bytes = b"") -> None:
+        pause = self.dice.randrange(1, 60) * MILLISECOND
+        self.world.at(self.world.now + pause, lambda: None if self.is_over else self.begin(client, read, key))
+
+    def lose(self, token: int) -> None:
+        """The client heard nothing: its node is gone."""
+        operation = self.operations.pop(token, None)
+        if operation is not None:
+            host = self.hosts[operation.node]
+            assert not host.is_running or host.is_paused or host.boot_count != operation.boot, "every request ends"
+            self.maybe(operation)
+            self.again(operation.client)
+
+    def maybe(self, operation: Operation) -> None:
+        if operation.change is not None:
+            self.replaced.update(dict.fromkeys(operation.read, True))
+
+    def on_deliver(self, host: CoreHost, output: Output) -> None:
+        if isinstance(output, Answered | Failed) and output.token in self.operations:
+            self.end(output.token, output)
+
+    def end(self, token: int, output: Output) -> None:
+        operation = self.operations.pop(token)
+        key, change = operation.key, operation.change
+        name = "read" if change is None else type(change).__name__.lower()
+        if isinstance(output, Failed):
+            self.counts[f"{name} {output.code} {output.happened}"] += 1
+            if output.happened == "maybe":
+                self.maybe(operation)
+            elif isinstance(change, Put):
+                self.refused[change.value] = True
+            self.again(operation.client)
+            return
+        assert isinstance(output, Answered)
+        self.counts[f"{name} ok"] += 1
+        if change is None:
+            self.judge_read(operation, output)
+            wants = self.dice.random() < 0.5
+            self.again(operation.client, output if wants else None, key if wants else b"")
+            return
+        self.maybe(operation)
+        self.judge_write(operation, output)
+        if isinstance(change, Put):
+            self.answered[change.value] = key
+        if self.is_regular:
+            self.floors[key] = self.rule.merge(self.floors[key], output.cell)
+        self.again(operation.client)
+
+    # Judgement.
+
+    def judge_read(self, operation: Operation, output: Answered) -> None:
+        if self.is_regular:
+            assert contains(self.rule, output.cell, operation.floor), (
+                f"a read of {operation.key!r} shows {self.rule.seen(output.cell)}, not {self.rule.seen(operation.floor)}"
+            )
+            if self.config["read_repair"] == "blocking" and self.config["read_level"] != "ONE":
+                # The next quorum crosses this one.
+                self.floors[operation.key] = self.rule.merge(self.floors[operation.key], output.cell)
+        for value in self.rule.seen(output.cell).values:
+            for line in value.split(b"\n"):
+                assert line not in self.refused, f"{line!r} was refused for certain, and is read"
+
+    def judge_write(self, operation: Operation, output: Answered) -> None:
+        held: dict[NodeId, bytes] = {}
+        for node, host in self.hosts.items():
+            disk = self.disks[node]
+            disk.follow(host.durable)
+            held[node] = self.rule.merge(held.get(node, b""), disk.cells.get(operation.key, b""))
+            if self.config["sloppy"]:
+                for (owner, key), cell in disk.hints.items():
+                    if key == operation.key:
+                        held[owner] = self.rule.merge(held.get(owner, b""), cell)
+        machine = next(iter(self.hosts.values())).machine
+        needs = machine.router.route(operation.key).needs(str(self.config["write_level"]))
+        if self.is_regular:
+            check_acknowledged(self.rule, held, key=operation.key, cell=output.cell, needs=needs)
+
+    def after_step(self, _: CoreHost, __: Event) -> None:
+        check_nodes(self.machines(), self.history)
+
+    # The end.
+
+    def finish(self) -> None:
+        """Let faults rage, then end; then everything must come together."""
+        self.core.run_for(seconds(15))
+        self.is_over = True
+        self.nemesis.stop()
+        self.world.partitions.heal()
+        self.world.links.policies.clear()
+        self.world.links.policy = LinkPolicy()
+        for host in self.hosts.values():
+            host.resume()
+            if not host.is_running:
+                host.restart()
+        for _ in range(4):
+            self.core.run_for(seconds(1))
+            self.ticking()
+            self.detecting()
+        assert not self.operations or all(self.hosts[o.node].boot_count != o.boot for o in self.operations.values())
+        for operation in self.operations.values():
+            self.maybe(operation)
+        for host in self.hosts.values():
+            assert host.machine.pending_count == 0
+        for _ in range(2):
+            for host in self.hosts.values():
+                for other in self.hosts:
+                    if other != host.node:
+                        host.call(Reconcile(other, KEYS))
+            self.core.run_for(seconds(1))
+        self.judge_end()
+
+    def judge_end(self) -> None:
+        for key in KEYS:
+            owners = self.hosts[NodeId(1)].machine.router.route(key).nodes
+            cells = {self.hosts[owner].machine.cells.get(key, b"") for owner in owners}
+            assert len(cells) == 1, f"{key!r} did not converge: {cells}"
+            (cell,) = cells
+            if self.is_regular:
+                assert contains(self.rule, cell, self.floors[key])
+            alive = {line for value in self.rule.seen(cell).values for line in value.split(b"\n")}
+            assert not alive & set(self.refused)
+            if self.rule.name != "lww" and self.is_regular:
+                lost = [v for v, at in self.answered.items() if at == key and v not in alive and v not in self.replaced]
+                assert not lost, f"{lost} of {key!r} vanished, and nobody had read and replaced them; alive: {alive}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_quorums_cross_and_replicas_converge(seed: int) -> None:
+    run = Run(seed)
+    run.finish()
+    assert run.counts["read ok"] > 20, run.counts
