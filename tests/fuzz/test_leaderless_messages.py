@@ -31,6 +31,8 @@ from quorate.protocols.leaderless import (
     Count,
     Delete,
     Exchange,
+    Fetch,
+    Fetched,
     Forward,
     Forwarded,
     HandOver,
@@ -39,22 +41,41 @@ from quorate.protocols.leaderless import (
     LeaderlessConfig,
     PeerDown,
     PeerUp,
+    Place,
+    Plan,
     Put,
     Reconcile,
+    Reconfigure,
     Request,
     SetFields,
+    Stage,
     Tick,
     Told,
     ToldDigest,
+    Topology,
     Write,
     Written,
     canonical,
+    name_of,
     rule_named,
     topology_of,
 )
 
 WALL = 1_700_000_000_000_000_000
 RULES = {name: rule_named(name) for name in ("lww", "siblings", "merge:lines")}
+
+
+FIRST = topology_of([NodeId(node) for node in range(1, 6)])
+SECOND = FIRST.with_nodes(added=[Place(NodeId(6))])
+# The last two cannot be: too few nodes, a token that two nodes claim.
+TOPOLOGIES = (
+    FIRST,
+    SECOND,
+    FIRST.with_nodes(removed=[NodeId(1)]),
+    SECOND.with_nodes(removed=[NodeId(2)]),
+    Topology(2, FIRST.places[:1], {"": 3}),
+    Topology(2, tuple(Place(NodeId(node), tokens=(5,)) for node in (1, 2, 3)), {"": 3}),
+)
 
 
 def cells_of(name: str) -> list[bytes]:
@@ -89,6 +110,10 @@ parts = st.one_of(
     st.builds(Forward, numbers, numbers, keys, changes, levels, st.binary(max_size=8), numbers),
     st.builds(Forwarded, numbers, cells, st.sampled_from(["", "WRONGLIFE", "ERR"]), st.just("s"), st.booleans()),
     st.builds(Exchange, st.lists(st.tuples(keys, cells), max_size=3).map(tuple), st.booleans()),
+    st.builds(Plan, st.sampled_from(TOPOLOGIES), st.one_of(st.none(), st.sampled_from(TOPOLOGIES))),
+    st.builds(Stage, st.sampled_from([1, *(name_of(each) for each in TOPOLOGIES)]), st.booleans(), st.booleans()),
+    st.builds(Fetch, numbers, numbers, numbers, st.integers(-1, 9)),
+    st.builds(Fetched, numbers, numbers, st.lists(st.tuples(keys, cells), max_size=3).map(tuple)),
 )
 bundles = st.builds(Bundle, st.integers(0, 5), numbers, st.lists(parts, max_size=3).map(tuple))
 requests = st.builds(
@@ -100,6 +125,7 @@ calls = st.one_of(
     st.builds(PeerUp, nodes),
     st.builds(PeerDown, nodes),
     st.builds(Reconcile, nodes, st.lists(keys, max_size=2).map(tuple)),
+    st.builds(Reconfigure, st.sampled_from(TOPOLOGIES)),
 )
 moves = st.one_of(
     st.tuples(st.just("message"), nodes, bundles),
@@ -116,10 +142,9 @@ moves = st.one_of(
 )
 def test_no_message_raises(rule: str, schedule: list, sloppy: bool, keep: bool) -> None:
     """Members, strangers and itself say anything; numbers are made to meet those that it gave."""
-    topology = topology_of([NodeId(node) for node in range(1, 6)])
     config = LeaderlessConfig(
         node=NodeId(1),
-        topology=topology,
+        topology=FIRST,
         sloppy=sloppy,
         key_bytes_max=200,
         read_repair="blocking" if keep else "background",
@@ -151,8 +176,14 @@ def test_no_message_raises(rule: str, schedule: list, sloppy: bool, keep: bool) 
                 timers.append(effect.timer)
             elif isinstance(effect, Persist):
                 disk += effect.records
+        while machine._leftovers:
+            machine._drop_some()
+            machine._flush()
+            disk += [record for effect in machine._effects if isinstance(effect, Persist) for record in effect.records]
+            machine._effects.clear()
     again = Leaderless(config, disk, random.Random(2), rule=RULES[rule])
     assert again.cells == machine.cells
+    assert (again.phase, again.has_gathered) == (machine.phase, machine.has_gathered)
     assert {owner: {key: hint.cell for key, hint in kept.items()} for owner, kept in again.hints.items() if kept} == {
         owner: {key: hint.cell for key, hint in kept.items()} for owner, kept in machine.hints.items() if kept
     }

@@ -25,14 +25,17 @@ from quorate.protocols.leaderless import (
     NodesHistory,
     PeerDown,
     PeerUp,
+    Place,
     Put,
     Reconcile,
+    Reconfigure,
     Request,
     Stored,
     Tick,
     check_acknowledged,
     check_nodes,
     contains,
+    needs_of,
     rule_named,
     topology_of,
 )
@@ -80,7 +83,7 @@ class Disk:
 class Run:
     """One run; everything is drawn from the seed but for what is given."""
 
-    def __init__(self, seed: int, *, wipes: int = 0, faults: bool = True, **given: object) -> None:
+    def __init__(self, seed: int, *, wipes: int = 0, moves: bool = False, faults: bool = True, **given: object) -> None:
         self.dice = random.Random(seed)
         draw = self.dice.choice
         self.node_count = draw((3, 3, 4, 5))
@@ -98,12 +101,18 @@ class Run:
             "hint_count_max": draw((2, 1000)),
             **given,
         }
+        if moves:
+            # A node that is removed while it is cut off knows nothing of it: of a quorum alone it is told.
+            self.config |= {"read_level": draw(("QUORUM", "TWO")), "write_level": "QUORUM"}
+            self.config |= {"stream_rate": draw((20, 1000)), "stream_part_count": draw((1, 2, 100))}
         self.is_regular = not self.config["sloppy"] and not wipes
         lose, repeat = draw((0.0, 0.02, 0.1)), draw((0.0, 0.05))
         link = LinkPolicy(lose=lose, repeat=repeat, reorder=draw((0.0, 0.1)), jitter=milliseconds(draw((0.1, 3))))
         self.world = World(seed, link=link)
+        founders = [NodeId(node) for node in range(1, self.node_count + 1)]
+        self.topology = topology_of(founders)
+        self.node_count += 2 if moves else 0
         nodes = [NodeId(node) for node in range(1, self.node_count + 1)]
-        self.topology = topology_of(nodes)
         self.core = CoreCluster(
             self.world, self.make, [int(node) for node in nodes], codec=MESSAGES, on_deliver=self.on_deliver
         )
@@ -143,6 +152,8 @@ class Run:
         self.detecting()
         for client in range(1, 5):
             self.client(client)
+        if moves:
+            self.operate()
 
     def make(self, node: NodeId, records: list[Record], rng: random.Random) -> Leaderless:
         config = LeaderlessConfig(node=node, topology=self.topology, **self.config)
@@ -173,6 +184,27 @@ class Run:
                     host.call((PeerDown if is_down else PeerUp)(other.node))
         if not self.is_over:
             self.world.at(self.world.now + self.dice.randrange(100, 700) * MILLISECOND, self.detecting)
+
+    def operate(self) -> None:
+        """Add, remove or replace a node now and then, through any node that is settled on the newest topology."""
+        if self.is_over:
+            return
+        newest = max(self.machines(), key=lambda machine: machine.phase, default=None)
+        if newest is not None and newest.next_topology is None:
+            inside = list(newest.topology.nodes())
+            outside = [node for node in self.hosts if node not in inside]
+            what = self.dice.choice(("add", "remove", "replace"))
+            place = Place(self.dice.choice(outside)) if outside else None
+            if what == "add" and place is not None:
+                following = newest.topology.with_nodes(added=[place])
+            elif what == "replace" and place is not None:
+                following = newest.topology.with_replacement(self.dice.choice(inside), place)
+            elif len(inside) > 3:
+                following = newest.topology.with_nodes(removed=[self.dice.choice(inside)])
+            else:
+                following = newest.topology
+            self.hosts[newest.node].call(Reconfigure(following))
+        self.world.at(self.world.now + self.dice.randrange(100, 3000) * MILLISECOND, self.operate)
 
     def client(self, number: int) -> None:
         if not self.is_over:
@@ -274,8 +306,10 @@ class Run:
                 for (owner, key), cell in disk.hints.items():
                     if key == operation.key:
                         held[owner] = self.rule.merge(held.get(owner, b""), cell)
-        machine = next(iter(self.hosts.values())).machine
-        needs = machine.router.route(operation.key).needs(str(self.config["write_level"]))
+        # Of the newest topology that the coordinator knows: an old owner that has settled keeps nothing any more.
+        machine = self.hosts[operation.node].machine
+        grouping = machine.router.route(operation.key).groupings[-1]
+        needs = needs_of(str(self.config["write_level"]), grouping, "")
         if self.is_regular:
             check_acknowledged(self.rule, held, key=operation.key, cell=output.cell, needs=needs)
 
@@ -296,10 +330,18 @@ class Run:
             host.resume()
             if not host.is_running:
                 host.restart()
-        for _ in range(4):
+        for second in range(60):
             self.core.run_for(seconds(1))
             self.ticking()
             self.detecting()
+            newest = max(self.machines(), key=lambda machine: machine.phase)
+            # A node that was removed while it was away hears of it when it says something.
+            inside = [self.hosts[node].machine for node in newest.topology.nodes()]
+            if second > 3 and all(machine.phase == newest.phase for machine in inside) and not newest.is_joint:
+                break
+        else:
+            raise AssertionError(f"the movement did not end: {[machine.phase for machine in self.machines()]}")
+        self.counts["topologies"] = newest.topology.version
         assert not self.operations or all(self.hosts[o.node].boot_count != o.boot for o in self.operations.values())
         for operation in self.operations.values():
             self.maybe(operation)
@@ -315,7 +357,10 @@ class Run:
 
     def judge_end(self) -> None:
         for key in KEYS:
-            owners = self.hosts[NodeId(1)].machine.router.route(key).nodes
+            newest = max(self.machines(), key=lambda machine: machine.phase)
+            owners = newest.router.route(key).nodes
+            others = [m.node for m in self.machines() if m.phase == newest.phase and m.node not in owners]
+            assert not any(key in self.hosts[node].machine.cells for node in others), "what moved away was dropped"
             cells = {self.hosts[owner].machine.cells.get(key, b"") for owner in owners}
             assert len(cells) == 1, f"{key!r} did not converge: {cells}"
             (cell,) = cells
@@ -332,5 +377,22 @@ class Run:
 @pytest.mark.parametrize("seed", range(12))
 def test_quorums_cross_and_replicas_converge(seed: int) -> None:
     run = Run(seed)
+    run.finish()
+    assert run.counts["read ok"] > 20, run.counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_quorums_cross_while_nodes_come_and_go(seed: int) -> None:
+    run = Run(seed, moves=True)
+    run.finish()
+    assert run.counts["read ok"] > 20, run.counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_replicas_converge_although_a_disk_was_lost(seed: int) -> None:
+    """Dots of the life before are not given again, though the node has forgotten them all."""
+    run = Run(seed, wipes=1)
     run.finish()
     assert run.counts["read ok"] > 20, run.counts

@@ -32,27 +32,46 @@ from quorate.protocols.leaderless.invariants import (
     check_nodes,
     contains,
 )
-from quorate.protocols.leaderless.levels import Need
+from quorate.protocols.leaderless.levels import Grouping, Need, check_level, needs_of
 from quorate.protocols.leaderless.messages import (
     MESSAGES,
     AnyPart,
     Ask,
     Bundle,
     Exchange,
+    Fetch,
+    Fetched,
     Forward,
     Forwarded,
     HandOver,
     Keep,
     LeaderlessMessage,
     Part,
+<<<<<<< HEAD
     Purged,
+=======
+    Plan,
+    Stage,
+>>>>>>> b9e56d8 (Let nodes come, go and be replaced while the keyspace is served: joint quorums, streams of exactly the planned ranges)
     Told,
     ToldDigest,
     Write,
     Written,
 )
+from quorate.protocols.leaderless.movement import Gain, gains_of, plan_of
+from quorate.protocols.leaderless.moving import name_of
 from quorate.protocols.leaderless.outputs import Answered, CellChanged, Failed, Settled
-from quorate.protocols.leaderless.records import RECORDS, Adopted, Born, Hinted, HintGone, Stored, canonical
+from quorate.protocols.leaderless.records import (
+    RECORDS,
+    Adopted,
+    Born,
+    Gathered,
+    Hinted,
+    HintGone,
+    Stored,
+    Streamed,
+    canonical,
+)
 from quorate.protocols.leaderless.rulebook import MERGES, rule_named
 from quorate.protocols.leaderless.rules import ChangeRefused, Rule, Seen
 from quorate.protocols.leaderless.siblings import MergeFunction
@@ -87,8 +106,13 @@ __all__ = [
     "Delete",
     "Exchange",
     "Failed",
+    "Fetch",
+    "Fetched",
     "Forward",
     "Forwarded",
+    "Gain",
+    "Gathered",
+    "Grouping",
     "HandOver",
     "HintGone",
     "Hinted",
@@ -105,6 +129,7 @@ __all__ = [
     "PeerDown",
     "PeerUp",
     "Place",
+    "Plan",
     "Preferences",
     "Purge",
     "Purged",
@@ -119,7 +144,9 @@ __all__ = [
     "Seen",
     "SetFields",
     "Settled",
+    "Stage",
     "Stored",
+    "Streamed",
     "Synchronized",
     "Tick",
     "Told",
@@ -129,8 +156,13 @@ __all__ = [
     "Written",
     "canonical",
     "check_acknowledged",
+    "check_level",
     "check_nodes",
     "contains",
+    "gains_of",
+    "name_of",
+    "needs_of",
+    "plan_of",
     "rule_named",
     "topology_of",
 ]

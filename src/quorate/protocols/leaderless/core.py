@@ -7,15 +7,16 @@ writes, in whatever order and however often, hold equal bytes. What a replica mi
 kept for it, by the repair of a read, or by anti-entropy, which finds the keys in which two replicas differ.
 
 States      Of a request: asking → (repairing) → answered; a node: one topology, or two while ranges move.
-Messages    Bundle of Write, Keep, HandOver, Written, Ask, Told, ToldDigest, Forward, Forwarded, Exchange.
-Persists    Born (actor and clock ceiling), Stored (cells), Hinted, HintGone, Adopted (topologies).
+Messages    Bundle of Write, Keep, HandOver, Written, Ask, Told, ToldDigest, Forward, Forwarded, Exchange,
+            Plan, Stage, Fetch, Fetched.
+Persists    Born (actor and clock ceiling), Stored (cells), Hinted, HintGone, Adopted (topologies), Streamed, Gathered.
 Invariants  Nobody says Written before it is on disk; cells only grow but for a purge; a dot is never given twice; a
             stamp is never given twice (`invariants.check_nodes`).
 Source      DeCandia et al. 2007 (Dynamo), sections 4.3 to 4.7 and 5; Cassandra and Riak where said.
 Deviations  1. Not only preferred nodes coordinate: any node does, and forwards only changes that need a dot.
             2. A write goes to all owners at once (Cassandra), not only to W of them.
             3. A hint counts towards W only when a stand-in keeps it (sloppy); the coordinator's own only for ANY.
-            4. No pruning of clocks: actors grow by one per lost disk, not per client.
+            4. No pruning of clocks: actors grow by one per lost disk and per range given away, not per client.
 Limits      All cells are in memory. Crashes, lost disks, partitions, skewed clocks; not liars, though garbage is
             refused and counted. See LeaderlessConfig for every bound.
 """
@@ -44,23 +45,27 @@ from quorate.protocols.leaderless.calls import (
     PeerDown,
     PeerUp,
     Reconcile,
+    Reconfigure,
     Request,
     Synchronized,
     Tick,
 )
 from quorate.protocols.leaderless.config import LeaderlessConfig
-from quorate.protocols.leaderless.forwarding import Forwarding
 from quorate.protocols.leaderless.levels import check_level
 from quorate.protocols.leaderless.messages import (
     AnyPart,
     Ask,
     Bundle,
     Exchange,
+    Fetch,
+    Fetched,
     Forward,
     Forwarded,
     HandOver,
     Keep,
+    Plan,
     Purged,
+    Stage,
     Told,
     ToldDigest,
     Write,
@@ -68,10 +73,11 @@ from quorate.protocols.leaderless.messages import (
 )
 from quorate.protocols.leaderless.replica import in_messages
 from quorate.protocols.leaderless.rules import Rule
-from quorate.protocols.leaderless.state import DUE, HINTS, Origin
+from quorate.protocols.leaderless.state import DUE, HINTS, MOVE, Origin
+from quorate.protocols.leaderless.streaming import Streaming
 
 
-class Leaderless(Forwarding):
+class Leaderless(Streaming):
     """One node's machine: `Leaderless(config, records, rng, rule=rule)`; the first event is `Started`.
 
     Example:
@@ -94,6 +100,7 @@ class Leaderless(Forwarding):
         PeerDown: "_on_peer_down",
         Reconcile: "_on_reconcile",
         Synchronized: "_on_synchronized",
+        Reconfigure: "_on_reconfigure",
     }
 
     def __init__(self, config: LeaderlessConfig, records: Iterable[Record], rng: random.Random, *, rule: Rule) -> None:
@@ -105,6 +112,7 @@ class Leaderless(Forwarding):
         super().__init__(config, records, rng, rule=rule)
 
     def _on_event(self, event: Event) -> None:
+        self._sender_phase = self.phase
         match event:
             case Received(sender, message):
                 self._on_message(sender, message)
@@ -127,10 +135,13 @@ class Leaderless(Forwarding):
             # Behind this leaves everything that carries the new actor.
             self._records.append(self._born)
         self._begin_hinting()
+        self._begin_moving()
 
     def _on_timer(self, timer: str) -> None:
         if timer == HINTS:
             self._on_hints_timer()
+        elif timer == MOVE:
+            self._on_move_timer()
         elif timer == DUE:
             self._timer_at = None
             for number in self.deadlines.take_due(self.now):
@@ -209,16 +220,22 @@ class Leaderless(Forwarding):
         if type(message) is not Bundle or sender == self.node:
             self._refuse("a message that is none of ours is ignored")
             return
-        if abs(message.phase - self.phase) > 1:
-            marks.hit("leaderless: a node two phases away is not served")
-            return
         self.lives[sender] = message.life
-        self._is_sender_ahead = message.phase > self.phase
         for part in message.parts:
-            try:
-                self._on_part(sender, message.life, part)
-            except Malformed:
-                self._refuse("a cell that cannot be read is refused")
+            # Looked at for each part: one of them may bring this node into another phase.
+            if isinstance(part, Plan):
+                self._on_plan(part)
+            elif abs(message.phase - self.phase) <= 1:
+                self._sender_phase = message.phase
+                try:
+                    self._on_part(sender, message.life, part)
+                except Malformed:
+                    self._refuse("a cell that cannot be read is refused")
+            else:
+                marks.hit("leaderless: a node two phases away is not served")
+        self._sender_phase = self.phase
+        if message.phase < self.phase:
+            self._tell_plan(sender)
 
     def _on_part(self, sender: NodeId, life: int, part: AnyPart) -> None:
         match part:
@@ -244,5 +261,13 @@ class Leaderless(Forwarding):
                 self._on_exchange(sender, part)
             case Purged(tombstones):
                 self._on_purged(tombstones)
+            case Stage():
+                self._on_stage(sender, part)
+            case Fetch():
+                self._on_fetch(sender, part)
+            case Fetched():
+                self._on_fetched(sender, part)
+            case Plan():
+                self._on_plan(part)
             case _:
                 assert_never(part)

@@ -78,6 +78,8 @@ class Hinting(Replica):
         if not self._is_sized(part.key, part.cell):
             self._refuse("a cell beyond the limits is refused")
             return
+        if self._is_sender_old:
+            return
         # Checks the cell too, before it is kept for somebody else.
         self.rule.merge(b"", part.cell)
         if part.owner == self.node:

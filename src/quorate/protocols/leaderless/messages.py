@@ -6,6 +6,7 @@ import msgspec
 
 from quorate.kernel import Codec, Message, NodeId
 from quorate.protocols.leaderless.changes import AnyChange
+from quorate.protocols.leaderless.topology import Topology
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=True):
@@ -110,8 +111,56 @@ class Purged(Part, frozen=True, array_like=True, gc=False, tag=True):
     tombstones: tuple[tuple[bytes, int], ...]
 
 
+class Plan(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """The topologies that the sender works with: sent to whoever seems to know less."""
+
+    topology: Topology
+    next_topology: Topology | None
+
+
+class Stage(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """How far the sender has come with a topology."""
+
+    # `moving.name_of`: two plans of one version are two plans.
+    plan: int
+    # Whether all that it gains is on its disk; a sender that has settled has.
+    is_gathered: bool
+    is_settled: bool
+
+
+class Fetch(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """Send cells of keys with hashes from `start` to `last`, both included, at most about so many."""
+
+    number: int
+    start: int
+    last: int
+    cell_count: int
+
+
+class Fetched(Part, frozen=True, array_like=True, gc=False, tag=True):
+    """All cells with hashes from the start that was asked for to `through`, both included."""
+
+    number: int
+    through: int
+    cells: tuple[tuple[bytes, bytes], ...]
+
+
 AnyPart: TypeAlias = (
-    Write | Keep | HandOver | Written | Ask | Told | ToldDigest | Forward | Forwarded | Exchange | Purged
+    Write
+    | Keep
+    | HandOver
+    | Written
+    | Ask
+    | Told
+    | ToldDigest
+    | Forward
+    | Forwarded
+    | Exchange
+    | Purged
+    | Plan
+    | Stage
+    | Fetch
+    | Fetched
 )
 
 

@@ -29,6 +29,7 @@ class PendingRead(msgspec.Struct):
     number: int
     origin: Origin
     key: bytes
+    level: str
     needs: tuple[Need, ...]
     at_least: bytes
     deadline: Instant
@@ -68,7 +69,7 @@ class Reading(Writing):
             return
         others = {target: owner for owner in self._by_nearness(route) if (target := told[owner]) is not None}
         deadline = later(self.now, timeout)
-        read = PendingRead(self._number(), origin, key, needs, at_least, deadline, {}, others, {}, {}, {})
+        read = PendingRead(self._number(), origin, key, level, needs, at_least, deadline, {}, others, {}, {}, {})
         self.reads[read.number] = read
         self._ask_first(read)
         self._progress(read)
@@ -313,6 +314,20 @@ class Reading(Writing):
         if read.number in self.reads:
             read.patience = Duration(2 * read.patience)
             self._due_in(read.number, min(read.deadline, later(self.now, read.patience)))
+
+    def _replan_read(self, read: PendingRead) -> None:
+        """Ask owners of a newer topology too."""
+        route = self._route(read.key)
+        told = self._recipients(read.key, route)
+        read.needs = route.needs(read.level)
+        known = dict.fromkeys([*read.asked.values(), *read.answered.values()])
+        for owner in self._by_nearness(route):
+            target = told[owner]
+            if owner not in known and target is not None and target not in read.asked and target not in read.answered:
+                read.others[target] = owner
+        for target in list(read.others):
+            self._ask(read, target, is_digest=False)
+        self._progress(read)
 
     def _on_asked_down(self, node: NodeId) -> None:
         """Ask others in the place of a node that went down. Complexity: O(reads under way)."""

@@ -49,7 +49,25 @@ class Adopted(Record, frozen=True, array_like=True, gc=False, tag=True):
     is_settled: bool
 
 
-LeaderlessRecord = Born | Stored | Hinted | HintGone | Adopted
+class Streamed(Record, frozen=True, array_like=True, gc=False, tag=True):
+    """What this node gains in a topology has come from one source up to a hash; it goes on there after a crash."""
+
+    version: int
+    # First and last hash of the range.
+    start: int
+    last: int
+    source: NodeId
+    # Hashes up to this one have come.
+    through: int
+
+
+class Gathered(Record, frozen=True, array_like=True, gc=False, tag=True):
+    """This node holds all that it gains in a topology."""
+
+    version: int
+
+
+LeaderlessRecord = Born | Stored | Hinted | HintGone | Adopted | Streamed | Gathered
 RECORDS: Final[Codec[LeaderlessRecord]] = Codec(LeaderlessRecord)
 
 
@@ -62,6 +80,9 @@ def canonical(records: Iterable[Record]) -> list[Record]:
     adopted: list[Adopted] = []
     cells: dict[bytes, Stored] = {}
     hints: dict[tuple[NodeId, bytes], Hinted] = {}
+    # Of the movement under way.
+    streams: dict[tuple[int, NodeId], Streamed] = {}
+    gathered: Gathered | None = None
     for record in records:
         match record:
             case Born():
@@ -76,7 +97,13 @@ def canonical(records: Iterable[Record]) -> list[Record]:
             case HintGone(owner, key):
                 hints.pop((owner, key), None)
             case Adopted():
-                adopted = [record] if record.is_settled else [*adopted[:1], record]
+                adopted = [record] if record.is_settled else [*(old for old in adopted if old.is_settled), record]
+                streams, gathered = {}, None
+            case Streamed(_, start, _, source):
+                streams[start, source] = record
+            case Gathered():
+                gathered = record
             case _:
                 pass
-    return [*([born] if born else []), *adopted, *cells.values(), *hints.values()]
+    movement = [*streams.values(), *([gathered] if gathered else [])]
+    return [*([born] if born else []), *adopted, *movement, *cells.values(), *hints.values()]

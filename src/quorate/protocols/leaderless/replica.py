@@ -28,7 +28,7 @@ class Replica(Tombstones):
             # Another replica will purge it too. Taken again, it would go back and forth for as long as clocks differ.
             marks.hit("leaderless: a tombstone that was purged here is not taken again")
             return
-        if self.holds(key) or self._is_sender_ahead:
+        if self.holds(key) or self._sender_phase > self.phase:
             self._hold(key, merged)
         else:
             marks.hit("leaderless: a cell that moved away is not taken")
@@ -37,9 +37,18 @@ class Replica(Tombstones):
         """Return whether this node is an owner of a key, in any topology that it works with."""
         return self.node in self._route(key).nodes
 
+    @property
+    def _is_sender_old(self) -> bool:
+        """Whether what is being handled comes from the topology that this node is leaving."""
+        return self._sender_phase < self.phase and self.next_topology is not None
+
     def _on_write(self, sender: NodeId, part: Write | HandOver) -> None:
         if not self._is_sized(part.key, part.cell):
             self._refuse("a cell beyond the limits is refused")
+            return
+        if self._is_sender_old:
+            # Its range may already have been read from here by a new owner, which the sender does not know of.
+            marks.hit("leaderless: a joint node takes no writes of the old topology")
             return
         self._take(part.key, part.cell)
         if part.number:

@@ -28,6 +28,12 @@ class Stamper:
         self._clock = HybridClock(actor=actor, ceiling_ns=ceiling_ns)
         self._far: HybridStamp | None = None
 
+    def as_actor(self, actor: int) -> "Stamper":
+        """Return a stamper that goes on under another name, above all that this one gave."""
+        heir = Stamper(actor=actor, ceiling_ns=self.ceiling_ns)
+        heir.firm_ns, heir._far = self.firm_ns, self._far
+        return heir
+
     @property
     def ceiling_ns(self) -> int:
         """The ceiling that was last asked for."""

@@ -26,7 +26,7 @@ from quorate.protocols.leaderless.deadlines import Deadlines
 from quorate.protocols.leaderless.levels import check_level
 from quorate.protocols.leaderless.messages import AnyPart, Bundle, Written
 from quorate.protocols.leaderless.outputs import Answered, CellChanged, Failed
-from quorate.protocols.leaderless.records import Adopted, Born, Hinted, HintGone, Stored
+from quorate.protocols.leaderless.records import Adopted, Born, Gathered, Hinted, HintGone, Stored, Streamed
 from quorate.protocols.leaderless.routes import Route, Router
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.stamps import Stamper
@@ -34,6 +34,7 @@ from quorate.protocols.leaderless.topology import Preferences, Topology
 
 DUE: Final = "due"
 HINTS: Final = "hints"
+MOVE: Final = "move"
 # Node above, chosen at birth below: an actor fits 63 bits.
 _EPOCH_BITS: Final = 32
 _NODE_MAX: Final = (1 << 31) - 1
@@ -97,17 +98,19 @@ class LeaderlessState(Machine):
 
         # What a peer said that cannot be: counted and ignored.
         self.refused_count = 0
-        # Whether the message that is being handled comes from a newer topology, in which this node may own more.
-        self._is_sender_ahead = False
+        # Of who said what is being handled; this node's own between messages.
+        self._sender_phase = 0
 
         self.topology: Topology = config.topology
         self.next_topology: Topology | None = None
+        # Of the movement under way: (start of a range, source) → how far, and the version that is gathered.
+        self._streamed: dict[tuple[int, NodeId], Streamed] = {}
+        self.gathered_version = 0
         self._born: Born | None = None
         self._replay(records)
         self._is_newborn = self._born is None
         if self._born is None:
-            actor = (int(config.node) & _NODE_MAX) << _EPOCH_BITS | rng.getrandbits(_EPOCH_BITS)
-            self._born = Born(actor, 0)
+            self._born = Born(self._new_actor(), 0)
         self.stamper = Stamper(actor=self._born.actor, ceiling_ns=self._born.ceiling_ns)
         self._firm: deque[tuple[int, int]] = deque()
         self._use_topologies()
@@ -144,8 +147,17 @@ class LeaderlessState(Machine):
                         self.topology, self.next_topology = topology, None
                     else:
                         self.next_topology = topology
+                    self._streamed = {}
+                case Streamed(_, start, _, source):
+                    self._streamed[start, source] = record
+                case Gathered(version):
+                    self.gathered_version = version
                 case _:
                     assert False, f"a leaderless node wrote no {type(record).__name__}"  # noqa: B011
+
+    def _new_actor(self) -> int:
+        """Return a number that nobody has stamped with: by the node, and chance."""
+        return (int(self.node) & _NODE_MAX) << _EPOCH_BITS | self.rng.getrandbits(_EPOCH_BITS)
 
     # Topologies.
 

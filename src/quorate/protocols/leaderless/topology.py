@@ -30,6 +30,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True, order=True):
     rack: str = ""
     # Share of the data relative to other nodes.
     weight: float = 1.0
+    # Its places on the ring; empty: they follow from the other places (see `placement.Ring`).
+    tokens: tuple[int, ...] = ()
 
 
 class Topology(msgspec.Struct, frozen=True, array_like=True):
@@ -46,6 +48,55 @@ class Topology(msgspec.Struct, frozen=True, array_like=True):
     def nodes(self) -> tuple[NodeId, ...]:
         """Return all nodes, ascending."""
         return tuple(place.node for place in self.places)
+
+    def with_nodes(
+        self,
+        added: Iterable[Place] = (),
+        removed: Iterable[NodeId] = (),
+        *,
+        replica_counts: Mapping[str, int] | None = None,
+    ) -> "Topology":
+        """Return the next version with nodes more or less; those that stay keep their tokens, so little moves.
+
+        Args:
+            added: nodes that come.
+            removed: nodes that go.
+            replica_counts: copies per data centre, if they change too.
+
+        Raises:
+            UsageError: a node is there already, or is not there, or too few are left for the copies.
+        """
+        coming, going = list(added), list(removed)
+        for name in dict.fromkeys([*going, *(place.node for place in coming)]):
+            is_there = name in self.nodes()
+            if is_there != (name in going) or sum(place.node == name for place in coming) > 1:
+                raise errors.UsageError(f"node {name} is {'there already' if is_there else 'not there'}")
+        staying = [place for place in self._fixed().places if place.node not in going]
+        counts = dict(self.replica_counts if replica_counts is None else replica_counts)
+        places = tuple(sorted([*staying, *coming], key=lambda place: place.node))
+        return Topology(self.version + 1, places, counts, self.virtual_nodes)._fixed()
+
+    def with_replacement(self, gone: NodeId, place: Place) -> "Topology":
+        """Return the next version in which a new node has the place on the ring of one that is gone.
+
+        Raises:
+            UsageError: the node is not there, or the new one is.
+        """
+        fixed = self._fixed()
+        tokens = next((known.tokens for known in fixed.places if known.node == gone), None)
+        if tokens is None or place.node in self.nodes():
+            raise errors.UsageError(
+                f"node {gone} is to be replaced by {place.node}: one is not there, or one is already"
+            )
+        heir = msgspec.structs.replace(place, tokens=tokens)
+        places = sorted([heir, *(known for known in fixed.places if known.node != gone)], key=lambda known: known.node)
+        return msgspec.structs.replace(fixed, version=self.version + 1, places=tuple(places))
+
+    def _fixed(self) -> "Topology":
+        """Return the same topology with all tokens written out."""
+        tokens = Preferences(self).tokens()
+        places = (msgspec.structs.replace(at, tokens=tokens.get(at.node, at.tokens)) for at in self.places)
+        return msgspec.structs.replace(self, places=tuple(places))
 
 
 class Preferences:
@@ -68,7 +119,8 @@ class Preferences:
             if count > len(members):
                 raise errors.UsageError(f"replicas: {count} copies need as many nodes; {name!r} has {len(members)}")
             nodes = [Node(int(at.node), at.weight, at.rack, at.zone) for at in members]
-            self._rings[name] = Ring(nodes, virtual_nodes=topology.virtual_nodes)
+            tokens: dict[int | str, tuple[int, ...]] = {int(at.node): at.tokens for at in members if at.tokens}
+            self._rings[name] = Ring(nodes, virtual_nodes=topology.virtual_nodes, tokens=tokens)
         if not self._rings:
             raise errors.UsageError("replicas: no data centre holds any copy")
 
@@ -116,6 +168,23 @@ class Preferences:
             else:
                 runs.append((start, end, owners))
         return runs
+
+    def owners_of_hash(self, key_hash: int, datacenter: str) -> tuple[NodeId, ...]:
+        """Return the owners in one data centre of the keys with a hash; nobody where no copies are held."""
+        ring = self._rings.get(datacenter)
+        if ring is None:
+            return ()
+        places = ring.places_of_hash(key_hash, self.topology.replica_counts[datacenter])
+        return tuple(NodeId(int(ring.names[place])) for place in places)
+
+    def cell_starts(self, datacenter: str) -> list[int]:
+        """Return the first hashes of the runs with the same owners in a data centre, ascending."""
+        ring = self._rings.get(datacenter)
+        return [0] if ring is None else ring.cell_starts()
+
+    def tokens(self) -> dict[NodeId, tuple[int, ...]]:
+        """Return where each node that holds copies stands on its ring."""
+        return {NodeId(int(name)): own for ring in self._rings.values() for name, own in ring.tokens.items()}
 
     @property
     def datacenters(self) -> tuple[str, ...]:

@@ -35,9 +35,8 @@ class PendingWrite(msgspec.Struct):
     origin: Origin
     key: bytes
     cell: bytes
+    level: str
     needs: tuple[Need, ...]
-    # A hint anywhere is enough.
-    is_any: bool
     deadline: Instant
     wall_ns: int
     # Owner → who was told: itself, or its stand-in; None: nobody could be.
@@ -45,6 +44,11 @@ class PendingWrite(msgspec.Struct):
     # Owners whose copy (or whose stand-in's) is on disk, in the order of their word.
     written: dict[NodeId, None]
     is_answered: bool = False
+
+    @property
+    def is_any(self) -> bool:
+        """Return whether a hint anywhere is enough."""
+        return self.level == "ANY"
 
 
 class Writing(Hinting):
@@ -87,9 +91,7 @@ class Writing(Hinting):
         """Tell all owners of a new cell."""
         number = 0 if level == "NONE" else self._number()
         wall_ns = self.wall_ns or 0
-        write = PendingWrite(
-            number, origin, key, cell, needs, level == "ANY", later(self.now, timeout), wall_ns, told, {}
-        )
+        write = PendingWrite(number, origin, key, cell, level, needs, later(self.now, timeout), wall_ns, told, {})
         if number:
             self.writes[number] = write
         for owner, target in told.items():
@@ -283,6 +285,22 @@ class Writing(Hinting):
                 self._write_here(write, owner)
             else:
                 self._tell(write, owner, stand_in, is_firm=False)
+
+    def _replan_write(self, write: PendingWrite) -> None:
+        """Tell owners of a newer topology too, and wait for what it needs."""
+        marks.hit("leaderless: a write under way goes to new owners too")
+        route = self._route(write.key)
+        write.needs = route.needs(write.level)
+        for owner, target in self._recipients(write.key, route).items():
+            if owner in write.told:
+                continue
+            write.told[owner] = target
+            if target == self.node:
+                self._write_here(write, owner)
+            elif target is not None:
+                self._tell(write, owner, target, is_firm=False)
+        if write.number in self.writes and all(need.is_met(write.written) for need in write.needs) and not write.is_any:
+            self._answer_write(write)
 
     def _on_owner_down(self, node: NodeId) -> None:
         """Hint at once what a node that went down has not confirmed. Complexity: O(writes under way)."""
