@@ -47,12 +47,9 @@ from quorate.protocols.leaderless.messages import (
     Keep,
     LeaderlessMessage,
     Part,
-<<<<<<< HEAD
-    Purged,
-=======
     Plan,
+    Purged,
     Stage,
->>>>>>> b9e56d8 (Let nodes come, go and be replaced while the keyspace is served: joint quorums, streams of exactly the planned ranges)
     Told,
     ToldDigest,
     Write,
