@@ -83,6 +83,8 @@ class Hinting(Replica):
         # Checks the cell too, before it is kept for somebody else.
         self.rule.merge(b"", part.cell)
         if part.owner == self.node:
+            if not self.holds(part.key) and self._sender_phase <= self.phase:
+                return
             self._take(part.key, part.cell)
         elif part.owner not in self.peers or not self._keep_hint(part.owner, part.key, part.cell, part.wall_ns):
             return

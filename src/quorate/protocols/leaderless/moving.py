@@ -244,8 +244,8 @@ class Moving(Forwarding):
         self._drop_some()
         if self.is_joint:
             self._stream_some()
-            if self.now >= self._stage_at:
-                self._say_stage()
+        if self.is_joint and self.now >= self._stage_at:
+            self._say_stage()
         if self.is_joint or self._leftovers:
             self._wake_moving()
 

@@ -15,7 +15,7 @@ class Replica(Tombstones):
     """Serves the copies of this node."""
 
     def _take(self, key: bytes, cell: bytes) -> None:
-        """Merge a peer's cell into this node's copy.
+        """Merge a peer's cell into this node's copy, which it is an owner of, or will be.
 
         Raises:
             Malformed: it is no cell of the rule.
@@ -28,10 +28,7 @@ class Replica(Tombstones):
             # Another replica will purge it too. Taken again, it would go back and forth for as long as clocks differ.
             marks.hit("leaderless: a tombstone that was purged here is not taken again")
             return
-        if self.holds(key) or self._sender_phase > self.phase:
-            self._hold(key, merged)
-        else:
-            marks.hit("leaderless: a cell that moved away is not taken")
+        self._hold(key, merged)
 
     def holds(self, key: bytes) -> bool:
         """Return whether this node is an owner of a key, in any topology that it works with."""
@@ -50,7 +47,15 @@ class Replica(Tombstones):
             # Its range may already have been read from here by a new owner, which the sender does not know of.
             marks.hit("leaderless: a joint node takes no writes of the old topology")
             return
-        self._take(part.key, part.cell)
+        if self.holds(part.key) or self._sender_phase > self.phase:
+            self._take(part.key, part.cell)
+        elif self._sender_phase < self.phase:
+            # The sender still counts this node among the old owners; it waits for those of now too, and they are enough.
+            marks.hit("leaderless: a cell that moved away is not taken")
+        else:
+            marks.hit("leaderless: a cell for another owner is not taken")
+            self._tell_plan(sender)
+            return
         if part.number:
             # What changes nothing needs no write, but an earlier write of the key must be stable before it is said.
             self._say_written(sender, part.number, eager=part.key not in self.unstable)
@@ -60,6 +65,10 @@ class Replica(Tombstones):
         told = ToldDigest(part.number, self._digest(cell)) if part.is_digest else Told(part.number, cell)
         # What has been read by somebody must not be lost by a crash: it waits for its write.
         self._send(sender, told, eager=part.key not in self.unstable)
+
+    def _tell_plan(self, peer: NodeId) -> None:
+        """Tell a peer the topologies that this node works with."""
+        raise NotImplementedError
 
     def _view(self, key: bytes) -> bytes:
         """Return what this node knows of a key; a stand-in, and whoever coordinates, also by hints."""
@@ -80,7 +89,7 @@ class Replica(Tombstones):
             if cell and not self._is_sized(key, cell):
                 self._refuse("a cell beyond the limits is refused")
                 continue
-            if cell:
+            if cell and self.holds(key):
                 self._take(key, cell)
             mine = self.cells.get(key, b"")
             if mine and mine != cell:

@@ -82,8 +82,8 @@ class Streaming(Moving):
         return useful if len(useful) >= majority_count else None
 
     def _maybe_end_gathering(self) -> bool:
-        """End gathering when all has come; return whether it has."""
-        if self.has_gathered:
+        """End gathering when all has come; return whether it has ended."""
+        if self.has_gathered or not self.is_joint:
             return True
         for gain in self.gains:
             wanted = self._wanted(gain)
@@ -121,7 +121,7 @@ class Streaming(Moving):
 
     def _on_fetched(self, sender: NodeId, part: Fetched) -> None:
         asked = self._asked.get(sender)
-        if asked is None or asked[0].number != part.number:
+        if asked is None or asked[0].number != part.number or not self.is_joint:
             return
         stream, _, count = asked
         gain = stream.gain
@@ -129,7 +129,7 @@ class Streaming(Moving):
             self._refuse("a part of a stream that makes no sense is refused")
             return
         for key, cell in part.cells:
-            if self._is_sized(key, cell):
+            if self._is_sized(key, cell) and self.holds(key):
                 self._take(key, cell)
             else:
                 self._refuse("a cell beyond the limits is refused")
