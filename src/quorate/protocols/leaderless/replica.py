@@ -50,7 +50,7 @@ class Replica(Tombstones):
         if self.holds(part.key) or self._sender_phase > self.phase:
             self._take(part.key, part.cell)
         elif self._sender_phase < self.phase:
-            # The sender still counts this node among the old owners; it waits for those of now too, and they are enough.
+            # The sender still counts this node among the old owners; it waits for the new ones too, and they suffice.
             marks.hit("leaderless: a cell that moved away is not taken")
         else:
             marks.hit("leaderless: a cell for another owner is not taken")
