@@ -8,7 +8,7 @@ import msgspec
 from quorate.check.finding import BUDGET_DEFAULT, Finding
 from quorate.check.history import History, Operation
 from quorate.check.linear import check
-from quorate.check.txn import LEVEL_NAMES, check_list_append, check_rw_register, finding_of
+from quorate.check.txn import LEVEL_NAMES, check_closed_predicate, check_list_append, check_rw_register, finding_of
 from quorate.check.weak import CAUSAL_MODELS, GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
 
 # Model → those that it implies directly.
@@ -30,13 +30,13 @@ def refutes(history: History | Iterable[Operation], *, budget: int = BUDGET_DEFA
     models are judged first, and a model above a refuted one is refuted without a search.
 
     Args:
-        history: operations named read, write, get, put, or all named txn.
+        history: operations named read, write, get, put, or all named txn (the first one may be init, for predicates).
         budget: steps of search for each model.
 
     Complexity: that of the dearest checker, bounded by the budget.
     """
     operations = history.operations if isinstance(history, History) else tuple(history)
-    if operations and all(operation.f == "txn" for operation in operations):
+    if operations and all(operation.f in {"txn", "init"} for operation in operations):
         return _judge_transactions(operations)
     found: dict[str, Finding] = {name: check_sessions(operations, [name]) for name in GUARANTEES}
     for model in CAUSAL_MODELS:
@@ -68,6 +68,11 @@ def _spread_down(found: dict[str, Finding]) -> None:
 
 
 def _judge_transactions(operations: tuple[Operation, ...]) -> dict[str, Finding]:
-    is_list = any(step[0] == "append" for o in operations if isinstance(o.value, list | tuple) for step in o.value)
-    isolation = check_list_append(operations) if is_list else check_rw_register(operations)
+    steps = [step[0] for o in operations if isinstance(o.value, list | tuple) for step in o.value if step]
+    if "append" in steps:
+        isolation = check_list_append(operations)
+    elif any(f in steps for f in ("rp", "insert", "delete")):
+        isolation = check_closed_predicate(operations)
+    else:
+        isolation = check_rw_register(operations)
     return {name: finding_of(isolation, name) for name in reversed(LEVEL_NAMES)}

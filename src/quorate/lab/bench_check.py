@@ -105,6 +105,34 @@ def transaction_history(count: int, rng: random.Random, kind: txn.Kind, *, proce
     return sorted(found, key=lambda operation: operation.call)
 
 
+def predicate_history(
+    count: int, rng: random.Random, *, key_count: int = 20, process_count: int = 10
+) -> list[Operation]:
+    """Return strictly serializable transactions that insert, update, delete and query the rows of a closed universe."""
+    rows: dict[str, int] = {}
+    written = 0
+    found = []
+    for process, call, done in interleaved(rng, count, process_count):
+        asked: list[list[object]] = []
+        answered: list[list[object]] = []
+        for _ in range(rng.randrange(1, 4)):
+            key = f"k{rng.randrange(key_count)}"
+            f, name, value = rng.choice(["rp", "r", "w" if key in rows else "insert", "delete"]), key, None
+            if f in {"w", "insert"}:
+                written += 1
+                value = rows[key] = written
+            elif f == "delete":
+                rows.pop(key, None)
+            asked.append([f, ["mod", 2, 0] if f == "rp" else name, value])
+            seen = {k: v for k, v in sorted(rows.items()) if v % 2 == 0} if f == "rp" else rows.get(key)
+            answered.append([f, asked[-1][1], seen if f in {"r", "rp"} else value])
+        found.append(
+            Operation(process=process, f="txn", value=asked, result=answered, invoke_ns=call * 1_000,
+                      complete_ns=done * 1_000, call=call, done=done)
+        )  # fmt: skip
+    return sorted(found, key=lambda operation: operation.call)
+
+
 def _crashing(count: int, rng: random.Random) -> Timed:
     """Return the judging of cas-register histories of 170 operations, a tenth of them crashed."""
     model = MODELS["cas-register"]()
@@ -182,6 +210,11 @@ def _rw_register(count: int, rng: random.Random) -> Timed:
     return lambda: f"{len(txn.check_rw_register(history).refuted)} levels refuted"
 
 
+def _predicates(count: int, rng: random.Random) -> Timed:
+    history = predicate_history(count, rng)
+    return lambda: f"{len(txn.check_closed_predicate(history).refuted)} levels refuted"
+
+
 def _stated(count: int, rng: random.Random) -> Timed:
     history = transaction_history(count, rng, "list-append")
     by_effect = {o.call: place for place, o in enumerate(sorted(history, key=lambda o: o.done))}
@@ -213,6 +246,7 @@ CASES: Final = (
     Case("list-append", "transactions", 200_000, _list_append),
     Case("list-append, stated order", "transactions", 200_000, _stated),
     Case("rw-register", "transactions", 20_000, _rw_register),
+    Case("closed-predicate, 20 rows", "transactions", 2_000, _predicates),
     Case("causal, 16 sessions", "events", 1_500_000, _causal),
     Case("session guarantees, 16 sessions", "events", 500_000, _sessions),
     Case("two-phase commit explored", "states", 8_832, _two_phase_commit),

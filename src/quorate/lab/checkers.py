@@ -79,12 +79,18 @@ def _staleness(history: History, options: JudgeOptions) -> Finding:
     )  # fmt: skip
 
 
-def _isolation(history: History, options: JudgeOptions, kind: txn.Kind) -> Finding:
+_INFERRING: Final[Mapping[str, Callable[[History], txn.Isolation]]] = {
+    "list-append": txn.check_list_append,
+    "rw-register": txn.check_rw_register,
+    "closed-predicate": txn.check_closed_predicate,
+}
+
+
+def _isolation(history: History, options: JudgeOptions, kind: str) -> Finding:
     """Judge one level, and say at the end which others the history refutes."""
     if txn.level_named(options.level) is None:
         raise errors.UsageError(f"no level is named {options.level!r}; there are {', '.join(txn.LEVEL_NAMES)}")
-    judge = txn.check_list_append if kind == "list-append" else txn.check_rw_register
-    isolation = judge(history)
+    isolation = _INFERRING[kind](history)
     finding = txn.finding_of(isolation, options.level)
     strongest = " and ".join(isolation.strongest) or "none"
     sentence = f"{options.level} is not refuted" if finding.is_valid else finding.explanation
@@ -155,6 +161,9 @@ JUDGES: Final[Mapping[str, Judge]] = {
     "bounded-staleness": Judge("reads no staler than --versions or --age-ms", _staleness),
     "list-append": Judge("transactions: --level is not refuted", lambda h, o: _isolation(h, o, "list-append")),
     "rw-register": Judge("transactions: --level is not refuted", lambda h, o: _isolation(h, o, "rw-register")),
+    "closed-predicate": Judge(
+        "transactions with predicates: --level is not refuted", lambda h, o: _isolation(h, o, "closed-predicate")
+    ),
     "list-append-exact": Judge("transactions: exact search, small", lambda h, o: _exact(h, o, "list-append")),
     "rw-register-exact": Judge("transactions: exact search, small", lambda h, o: _exact(h, o, "rw-register")),
     "list-append-stated": Judge("transactions: commit order in --order", lambda h, o: _stated(h, o, "list-append")),

@@ -167,3 +167,26 @@ def test_maelstroms_errors_are_answers():
 def test_a_broken_line_is_named(run):
     result = run(CALM + "{]\n")
     assert "line 5" in str(result.exception)
+
+
+# Each asks for even rows, finds none, and inserts one.
+PHANTOM = lines_of(
+    (0, "invoke", "init", None, {"z": 1}), (0, "ok", "init", None, {"z": 1}),
+    (1, "invoke", "txn", None, [["rp", ["mod", 2, 0], None], ["insert", "x", 2]]),
+    (2, "invoke", "txn", None, [["rp", ["mod", 2, 0], None], ["insert", "y", 4]]),
+    (1, "ok", "txn", None, [["rp", ["mod", 2, 0], {}], ["insert", "x", 2]]),
+    (2, "ok", "txn", None, [["rp", ["mod", 2, 0], {}], ["insert", "y", 4]]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("level", "status"), [("repeatable-read", 0), ("snapshot-isolation", 0), ("serializable", 1)])
+def test_predicates_tell_serializable_from_repeatable_read(run, level, status):
+    result = run(PHANTOM, "--model", "closed-predicate", "--level", level)
+    assert result.exit_code == status
+    assert "g2" in result.stdout
+
+
+def test_all_levels_are_answered_for_predicates_too(run):
+    result = run(PHANTOM, "--model", "all")
+    assert "g2" in result.stdout
+    assert "parallel-snapshot-isolation" in result.stdout

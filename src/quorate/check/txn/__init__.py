@@ -4,6 +4,7 @@ from quorate.check.txn.anomalies import Anomaly, Isolation, finding_of
 from quorate.check.txn.exact import ExactLevel, check_exactly
 from quorate.check.txn.levels import LEVEL_NAMES, level_named, shows
 from quorate.check.txn.list_append import check_list_append
+from quorate.check.txn.predicates import check_closed_predicate
 from quorate.check.txn.rw_register import check_rw_register
 from quorate.check.txn.stated import StatedLevel, check_stated_order
 from quorate.check.txn.transactions import Kind, Transaction
@@ -19,6 +20,7 @@ __all__ = [
     "StatedLevel",
     "Transaction",
     "WeakLevel",
+    "check_closed_predicate",
     "check_exactly",
     "check_list_append",
     "check_rw_register",

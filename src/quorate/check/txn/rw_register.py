@@ -171,10 +171,29 @@ class _Inferring:
                 what = "the initial value" if source is None else f"T{source}'s write"
                 sentence = f"T{other} and T{reader} both read {what} of {show(key)} and replaced it"
                 self.result.note("lost-update", sentence, self.transactions[other], self.transactions[reader])
+        self._find_cyclic_versions(writes)
         for reader, key, read in self.reads:
             # Whoever replaced what was read comes after the reader.
             if read is not None and (key, read) in first:
                 graph.add(reader, first[key, read], RW)
+
+    def _find_cyclic_versions(self, writes: dict[tuple[int, Hashable], None]) -> None:
+        """Note keys whose versions replaced each other in a circle: each writer read what it replaced."""
+        before = {(reader, key): source for reader, key, source in self.reads if (reader, key) in writes}
+        is_done: dict[tuple[int, Hashable], None] = {}
+        for first in before:
+            path: dict[tuple[int, Hashable], None] = {}
+            at: tuple[int, Hashable] | None = first
+            while at is not None and at in before and at not in is_done and at not in path:
+                path[at] = None
+                source = before[at]
+                at = None if source is None else (source, at[1])
+            if at is not None and at in path:
+                numbers = sorted(number for number, _ in list(path)[list(path).index(at) :])
+                words = " and ".join(f"T{number}" for number in numbers)
+                sentence = f"{words} replaced each other's writes of {show(at[1])} in a circle"
+                self.result.note("cyclic-versions", sentence, *(self.transactions[number] for number in numbers))
+            is_done.update(path)
 
     def saturated(self, kinds: int) -> Graph | None:
         """Return the graph with all that follows for a serial order over some kinds of edges, once it has a cycle.

@@ -59,7 +59,7 @@ def _glances(reader: Transaction, writer: Transaction, *, is_item: bool) -> tupl
     """Return the places of the reader's steps that saw the writer, and of those that certainly missed it."""
     wrote: dict[Hashable, list[Hashable]] = {}
     for f, key, value in writer.steps:
-        if f != "r":
+        if f not in {"r", "rp"}:
             wrote.setdefault(key, []).append(value)
     saw: list[int] = []
     other: list[int] = []

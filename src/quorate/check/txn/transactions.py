@@ -40,7 +40,12 @@ def _say(step: Step, outcome: Outcome) -> str:
     f, key, value = step
     if f == "r":
         return f"read {show(key)}" + (f" → {show(value)}" if outcome == "ok" else "")
-    return f"{'append' if f == 'append' else 'write'} {show(value)} to {show(key)}"
+    if f == "rp":
+        seen = ", ".join(f"{name}={show(one)}" for name, one in value) if isinstance(value, tuple) else ""
+        return f"select {show(key)}" + (f" → {{{seen}}}" if outcome == "ok" else "")
+    if f == "delete":
+        return f"delete {show(key)}"
+    return f"{'write' if f == 'w' else f} {show(value)} to {show(key)}"
 
 
 def parse(history: History | Iterable[Operation], kind: Kind) -> list[Transaction]:
