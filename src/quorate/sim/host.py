@@ -53,8 +53,10 @@ class Incarnation:
         self.is_in_executor = False
         # Time spent blocking inside the executor: it delays the result, not the loop.
         self.executor_ns = 0
-        # What programs that know nothing of the world use: their chance, and the time of the last `uuid1`.
+        # What programs that know nothing of the world use: their chance, that of their encryption, and the
+        # time of the last `uuid1`.
         self.chance: random.Random | None = None
+        self.cipher_chance: random.Random | None = None
         self.last_uuid_time = 0
         # Files that were opened below the mount, by number.
         self.descriptors: dict[int, Any] = {}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from quorate.sim.foreign import chance, clocks, files, refusals, serial
+from quorate.sim.foreign import chance, ciphers, clocks, files, refusals, serial
 
 # Modules of the interpreter itself, which must keep the real functions.
 _UNTOUCHED: Final = frozenset(
@@ -53,6 +53,7 @@ def _install() -> None:
     _undo.append(lambda: _rebind(back))
     clocks.install(_undo)
     refusals.install(_undo)
+    ciphers.install(_undo)
 
 
 def _set(holder: Any, name: str, replacement: Any) -> None:
