@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from quorate.check import BadHistory, Finding, History, Operation, formats, refutes
+from quorate.check import BadHistory, Finding, History, formats, refutes
 from quorate.kernel import errors
 from quorate.lab.checkers import JudgeOptions, judge_named
 
@@ -201,8 +201,10 @@ def print_summary(findings: Mapping[str, Finding], console: Console) -> None:
 
 def _reasons(findings: Iterable[tuple[str, Finding]]) -> Iterator[tuple[str, Finding]]:
     """Yield what is not valid, leaving out what a weaker model already said of the same operations."""
-    known: dict[tuple[Operation, ...], None] = {}
+    # By the places of their calls: the operations themselves may hold lists.
+    known: dict[tuple[int, ...], None] = {}
     for name, finding in reversed(list(findings)):
-        if finding.verdict != "valid" and (not finding.witness or finding.witness not in known):
-            known[finding.witness] = None
+        witness = tuple(operation.call for operation in finding.witness)
+        if finding.verdict != "valid" and (not witness or witness not in known):
+            known[witness] = None
             yield name, finding

@@ -186,7 +186,9 @@ def test_predicates_tell_serializable_from_repeatable_read(run, level, status):
     assert "g2" in result.stdout
 
 
-def test_all_levels_are_answered_for_predicates_too(run):
-    result = run(PHANTOM, "--model", "all")
-    assert "g2" in result.stdout
+@pytest.mark.parametrize(("text", "anomaly"), [(PHANTOM, "g2"), (SKEW, "g2-item")])
+def test_all_levels_are_answered_for_transactions_too(run, text, anomaly):
+    result = run(text, "--model", "all")
+    assert result.exit_code == 1
+    assert anomaly in result.stdout
     assert "parallel-snapshot-isolation" in result.stdout
