@@ -184,6 +184,22 @@ def make_cluster(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+    """Start three nodes, configured as the module wants, for tests that leave them as they were."""
+    made: list[RealCluster] = []
+
+    def make(**options: Any) -> RealCluster:
+        cluster = RealCluster(tmp_path_factory.mktemp("module"), 3, **options)
+        made.append(cluster)
+        cluster.start()
+        return cluster
+
+    yield make
+    for cluster in made:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
 def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     """Three nodes for tests that leave them as they were."""
     cluster = RealCluster(tmp_path_factory.mktemp("shared"), 3)

@@ -2,7 +2,7 @@
 
 The requests of one turn of the loop become one `Batch`; the machine answers each by its token, in any order; when all
 of a step are there, the command goes on. Replies leave as they come: whoever needs them in the order of the calls
-brings them into it.
+brings them into it. Commands of one connection that name the same key go one after another, as in a pipeline of Redis.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -28,9 +28,12 @@ class Job:
 
     __slots__ = (
         "attempt_count",
+        "blocker_count",
         "call",
         "caller",
         "entry",
+        "followers",
+        "keys",
         "left_count",
         "options",
         "outcomes",
@@ -53,6 +56,10 @@ class Job:
         self.outcomes: list[Outcome] = []
         self.left_count = 0
         self.attempt_count = 0
+        # Commands of the same connection, with a key in common, that wait for this one; how many this one waits for.
+        self.followers: list[Job] = []
+        self.blocker_count = 0
+        self.keys: list[bytes] = []
 
 
 class Jobs:
@@ -95,6 +102,8 @@ class Jobs:
         # Token → job and place of its step.
         self._waiting: dict[int, tuple[Job, int]] = {}
         self._requests: list[Request] = []
+        # Connection → key → the last command under way that names it.
+        self._under_way: dict[Hashable, dict[bytes, Job]] = {}
 
     @property
     def pending_count(self) -> int:
@@ -134,7 +143,38 @@ class Jobs:
             self.write_count += 1
         else:
             self.read_count += 1
-        self._advance(job, None)
+        if job.owner is None or not self._follows(job, args):
+            self._advance(job, None)
+
+    def _follows(self, job: Job, args: list[bytes]) -> bool:
+        """Put a command behind those of its connection with the same keys; return whether there are any."""
+        job.keys = _keys_of(job.entry, args)
+        mine = self._under_way.get(job.owner)
+        if mine is None:
+            self._under_way[job.owner] = dict.fromkeys(job.keys, job)
+            return False
+        for key in job.keys:
+            before = mine.get(key)
+            if before is not None and before is not job:
+                before.followers.append(job)
+                job.blocker_count += 1
+            mine[key] = job
+        return job.blocker_count > 0
+
+    def _let_follow(self, job: Job) -> None:
+        """Begin what waited for a command that has ended."""
+        mine = self._under_way.get(job.owner)
+        if mine is not None:
+            for key in job.keys:
+                if mine.get(key) is job:
+                    del mine[key]
+            if not mine:
+                del self._under_way[job.owner]
+        followers, job.followers = job.followers, []
+        for follower in followers:
+            follower.blocker_count -= 1
+            if not follower.blocker_count:
+                self._advance(follower, None)
 
     def _refuse(self, args: list[bytes], entry: Entry | None) -> ReplyError | None:
         name = args[0]
@@ -161,7 +201,7 @@ class Jobs:
             self._finish(job, done.value)
             return
         except CommandError as error:
-            self._reply(job.caller, error.reply)
+            self._end(job, error.reply)
             return
         job.steps = steps
         job.outcomes = [_PENDING] * len(steps)
@@ -239,7 +279,7 @@ class Jobs:
         error = first_failure(job.outcomes, job.steps)
         if error is not None:
             job.work.close()
-            self._reply(job.caller, error)
+            self._end(job, error)
         else:
             self._advance(job, job.outcomes)
 
@@ -248,7 +288,12 @@ class Jobs:
             cell = job.outcomes[-1].cell if job.outcomes else b""
             notes = list(self.rule.seen(cell).notes) if cell else []
             reply = [reply, self.rule.token(cell) if cell else b"", list(notes)]
+        self._end(job, reply)
+
+    def _end(self, job: Job, reply: Reply) -> None:
         self._reply(job.caller, reply)
+        if job.keys:
+            self._let_follow(job)
 
     def _reply(self, caller: Caller, reply: Reply) -> None:
         caller.complete(reply)
@@ -263,21 +308,35 @@ class Jobs:
         for token, (job, place) in waiting.items():
             is_in_doubt = job.steps[place].change is not None and token not in unsent
             ended[job] = ended.get(job, False) or is_in_doubt
+        self._under_way.clear()
+        for job in list(ended):
+            self._end_followers(job, ended)
         for job, is_in_doubt in ended.items():
             code = "STOPPED" if is_in_doubt else "UNREACHABLE"
             text = "it may have happened" if is_in_doubt else "nothing was done"
             self._reply(job.caller, ReplyError(code, f"the node stopped while the request was under way; {text}"))
 
+    def _end_followers(self, job: Job, ended: dict[Job, bool]) -> None:
+        """Note all commands that have not begun because they wait for others."""
+        for follower in job.followers:
+            if follower not in ended:
+                ended[follower] = False
+                self._end_followers(follower, ended)
+
 
 _PENDING: Final = Outcome()
 
 
-def _check_single(entry: Entry, args: list[bytes], options: Options) -> None:
-    """Raise CommandError where options that speak of one key stand before a command with several."""
+def _keys_of(entry: Entry, args: list[bytes]) -> list[bytes]:
     first, last, step = entry.keys
     last = last if last >= 0 else len(args) + last
+    return args[first : last + 1 : step]
+
+
+def _check_single(entry: Entry, args: list[bytes], options: Options) -> None:
+    """Raise CommandError where options that speak of one key stand before a command with several."""
     needs_one = options.context or options.at_least or options.wants_token
-    if needs_one and len(args[first : last + 1 : step]) != 1:
+    if needs_one and len(_keys_of(entry, args)) != 1:
         raise CommandError("ERR", "CONTEXT, ATLEAST and TOKEN speak of one key, and the command has several")
 
 

@@ -240,6 +240,28 @@ def test_every_command_of_the_store_is_honoured_or_has_a_reason() -> None:
             assert "is refused in keyspace carts" in str(copies.run(name, *args)), name
 
 
+def test_commands_of_one_connection_with_one_key_go_one_after_another() -> None:
+    """DEL looks first; an EXISTS behind it in a pipeline must not overtake it."""
+    copies = Copies()
+    callers = [Caller() for _ in range(5)]
+    lines = ([b"SET", b"x", b"1"], [b"DEL", b"y", b"x"], [b"EXISTS", b"x"], [b"SET", b"x", b"2"], [b"MGET", b"x", b"y"])
+    for caller, args in zip(callers, lines, strict=True):
+        copies.jobs.execute(args, Options(), caller, "one")
+    other = Caller()
+    copies.jobs.execute([b"GET", b"x"], Options(), other, "two")
+    assert len(copies.jobs.take()) == 2, "the first of each connection"
+    copies.jobs.end_all()
+    assert all(len(caller.replies) == 1 for caller in (*callers, other))
+
+    copies = Copies()
+    callers = [Caller() for _ in range(5)]
+    for caller, args in zip(callers, lines, strict=True):
+        copies.jobs.execute(args, Options(), caller, "one")
+    copies.answer()
+    assert [caller.replies for caller in callers] == [[OK], [1], [0], [OK], [[b"2", None]]]
+    assert not copies.jobs._under_way, "nothing is remembered of commands that have ended"
+
+
 def test_the_end_of_a_turn_is_asked_for_whenever_there_is_something_to_send() -> None:
     """Else requests would wait for whatever ends the next turn."""
     copies = Copies("crdt")

@@ -1,0 +1,190 @@
+"""Keyspaces on real processes: redis-py, the command line, kill -9, the side without a majority, members, garbage."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import redis
+
+import quorate
+import quorate.sync
+from quorate.kernel.errors import OperationError
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+Command = Callable[..., CompletedProcess[str]]
+
+KEYSPACES = """
+[storage]
+checkpoint_entry_count = 200
+[timing]
+request_timeout_ms = 1500
+[keyspaces.carts]
+database = 3
+replication = { by = "leaderless", read = 1, write = 1, detector = "local", anti_entropy_interval_s = 1 }
+[keyspaces.strict]
+prefix = "strict:"
+replication = { by = "leaderless", detector = "local" }
+[keyspaces.notes]
+database = 4
+conflicts = "siblings"
+consistency = "read-your-writes"
+replication = { by = "leaderless", read = 1, write = 1, detector = "local" }
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(module_cluster: Any) -> Any:
+    return module_cluster(extra=KEYSPACES)
+
+
+@contextlib.contextmanager
+def client(node: Any, db: int = 0, **options: Any) -> Iterator[Any]:
+    host, _, port = node.redis.rpartition(":")
+    with redis.Redis(host=host, port=int(port), db=db, socket_timeout=20, **options) as found:
+        yield found
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_redis_py_speaks_to_a_leaderless_keyspace(cluster: Any, protocol: int) -> None:
+    one, two = cluster.nodes[1], cluster.nodes[2]
+    name = f"p{protocol}"
+    with client(one, 3, protocol=protocol) as carts, client(two, 3, protocol=protocol) as other:
+        assert carts.set(name, "apples")
+        assert carts.mget(name, "nothing") == [b"apples", None]
+        assert (carts.incr(f"{name}n"), carts.decr(f"{name}n", 3)) == (1, -2)
+        assert carts.sadd(f"{name}s", "a", "b") == 2
+        assert carts.smembers(f"{name}s") == {b"a", b"b"}
+        assert carts.hset(f"{name}h", mapping={"f": 1, "g": 2}) == 2
+        assert carts.hgetall(f"{name}h") == {b"f": b"1", b"g": b"2"}
+        assert carts.type(f"{name}h") == b"hash"
+        assert set(carts.scan_iter(f"{name}*")) >= {name.encode(), f"{name}n".encode()}
+        with carts.pipeline(transaction=False) as pipe:
+            pipe.set("x", 1).get("x").delete("x").exists("x")
+            assert pipe.execute() == [True, b"1", 1, 0]
+        with carts.pipeline() as pipe, pytest.raises(redis.ResponseError, match="MULTI/EXEC is refused"):
+            pipe.set("x", 1).execute()
+        with pytest.raises(redis.ResponseError, match="EXPIRE is refused in keyspace carts"):
+            carts.expire(name, 10)
+        assert other.execute_command("QUORATE.ASK", "LEVEL", "ALL", "GET", name) == b"apples"
+    with client(one, protocol=protocol) as raft:
+        assert raft.get(name) is None
+        assert raft.set("strict:k", name)
+        assert raft.get("strict:k") == name.encode()
+
+
+def test_siblings_are_settled_through_the_door(cluster: Any) -> None:
+    with client(cluster.nodes[1], 4) as one, client(cluster.nodes[3], 4) as two:
+        one.set("k", "a")
+        two.set("k", "b")
+        token, values = one.execute_command("QUORATE.ASK", "LEVEL", "ALL", "QUORATE.SIBLINGS", "k")
+        assert sorted(values) == [b"a", b"b"]
+        assert one.execute_command("QUORATE.DO", "LEVEL", "ALL", "QUORATE.RESOLVE", "k", token, "ab") == 1
+        assert (one.get("k"), two.get("k")) == (b"ab", b"ab")
+
+
+def test_sessions_and_levels_in_python_over_the_wire(cluster: Any) -> None:
+    async def main() -> None:
+        async with quorate.connect(cluster.url) as db:
+            notes = db.keyspace("notes")
+            async with notes.session(causal=True) as writer:
+                await writer.put("question", "?")
+                await writer.put("answer", "!")
+            reader = notes.session(causal=True, resume=writer.export())
+            assert await reader.get("answer", level="ONE") == b"!"
+            assert await reader.get("question", level="ONE") == b"?"
+            await reader.put("answer", "!!", level="ALL")
+            assert await notes.get("answer", level=3) == b"!!"
+
+    asyncio.run(main())
+    with quorate.sync.connect(cluster.url) as db:
+        session = db.keyspace("carts").session()
+        session.put("sync", "1")
+        assert session.get("sync") == b"1"
+        assert db.keyspace("carts").increment("syncs", 2) == 2
+
+
+def test_the_command_line_and_the_metrics_show_keyspaces(cluster: Any, quorate_command: Command) -> None:
+    with client(cluster.nodes[1], 3) as carts:
+        carts.set("shown", 1)
+    shown = quorate_command("status", "--at", cluster.at)
+    assert shown.returncode == 0
+    assert "carts: leaderless N=3 R=1 W=1, conflicts: lww, eventual" in shown.stdout
+    assert sum(line.startswith("carts ") for line in shown.stdout.splitlines()) == 3
+    checked = quorate_command("keyspaces", "check", cluster.nodes[1].path)
+    assert checked.returncode == 0, checked.stdout
+    host, _, port = cluster.nodes[1].http.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as door:
+        door.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        page = b"".join(iter(lambda: door.recv(65_536), b""))
+    assert b'quorate_keyspace_keys{keyspace="carts"}' in page
+
+
+def test_garbage_for_a_leaderless_keyspace_harms_nobody(cluster: Any) -> None:
+    with client(cluster.nodes[2], 3) as carts:
+        for args in (
+            ("QUORATE.DO", "CONTEXT", b"\xff" * 64, "SET", "g", "1"),
+            ("QUORATE.ASK", "ATLEAST", b"garbage", "TIMEOUT", "300", "GET", "g"),
+            ("QUORATE.RESOLVE", "g", b"\x00\x01", "x"),
+            ("QUORATE.DO", "NOTE", b"\x93\x01", "TOKEN", "SET", "g", "1"),
+            ("QUORATE.DO", "LEVEL", "99", "SET", "g", "1"),
+            ("QUORATE.DO", "KEYSPACE", b"\xfe\xff", "SET", "g", "1"),
+            ("SET", b"k" * 70_000, "1"),
+            ("SADD", "g2", *(b"\x00" * n for n in range(100))),
+        ):
+            with contextlib.suppress(redis.ResponseError):
+                carts.execute_command(*args)
+        carts.set("after", "garbage")
+        assert carts.get("after") == b"garbage"
+
+
+def test_the_last_node_serves_on_and_nothing_acknowledged_is_lost(make_cluster: Any) -> None:
+    """kill -9 of a majority: Raft refuses, the leaderless keyspace goes on, and all copies have it in the end."""
+    cluster = make_cluster(extra=KEYSPACES)
+    cluster.start()
+    with client(cluster.nodes[3], 3) as carts:
+        for number in range(300):
+            carts.set(f"k{number}", number)
+        for number in (1, 2):
+            cluster.nodes[number].end(signal.SIGKILL)
+        carts.set("alone", "yes")
+        carts.incr("count")
+        assert carts.get("alone") == b"yes"
+    with client(cluster.nodes[3]) as raft, pytest.raises(redis.RedisError, match=r"UNREACHABLE|TIMEDOUT"):
+        raft.set("k", "on raft")
+    cluster.nodes[3].end(signal.SIGKILL)
+    cluster.nodes[3].start()
+    cluster.wait(lambda: cluster.nodes[3].status(), "node 3")
+    with client(cluster.nodes[3], 3) as carts:
+        assert carts.get("alone") == b"yes", "started alone, without a leader, after a kill"
+    for number in (1, 2):
+        cluster.nodes[number].start()
+    cluster.wait_for_leader()
+    for number in (1, 2):
+        with client(cluster.nodes[number], 3) as carts:
+            cluster.wait(lambda carts=carts: carts.get("alone") == b"yes" and carts.get("count") == b"1", "repair")
+            assert carts.mget(*(f"k{place}" for place in range(300))) == [b"%d" % place for place in range(300)]
+    with client(cluster.nodes[1]) as raft:
+        assert raft.set("k", "on raft again")
+
+
+def test_a_declaration_that_cannot_be_kept_stops_the_start(make_cluster: Any) -> None:
+    cluster = make_cluster(
+        1,
+        extra='[keyspaces.a]\nconsistency = "linearizable"\nreplication = { by = "leaderless", read = 1, write = 1 }\n',
+    )
+    cluster.nodes[1].start()
+    assert cluster.nodes[1].process.wait(20) == 1
+    assert "keyspaces.a.consistency: linearizable on leaderless" in cluster.nodes[1].text()
+    with pytest.raises(OperationError):
+        asyncio.run(_ping(cluster))
+
+
+async def _ping(cluster: Any) -> None:
+    async with quorate.connect(cluster.url, timeout=0.5) as db:
+        await db.get("k")
