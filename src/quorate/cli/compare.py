@@ -88,6 +88,42 @@ def membership(
 
 
 @app.command()
+def elections(
+    kinds: Annotated[str, typer.Option("--kinds", help="bully, ring; with commas.")] = "bully,ring",
+    cures: Annotated[
+        str, typer.Option("--cures", help="none, token, quorum, quorum + token, stonith; with commas.")
+    ] = "none,token,quorum,quorum + token,stonith",
+    harms: Annotated[str, typer.Option("--harms", help="partition, pause; with commas.")] = "partition,pause",
+    span: Annotated[float, typer.Option("--span", help="Seconds of each run.", min=2, max=600)] = 10.0,
+    real: Annotated[
+        bool, typer.Option("--real", help="On five processes of this machine; STONITH kills them with SIGKILL.")
+    ] = False,
+    seed: Seed = 1,
+) -> None:
+    """Show how a plain election comes to two leaders at one time, and what each cure cures."""
+    from quorate.kernel import seconds
+    from quorate.lab.elections import ElectionOptions, compare_elections, compare_elections_really, print_elections
+
+    options = ElectionOptions(
+        kinds=tuple([name.strip() for name in kinds.split(",")]),
+        cures=tuple([name.strip() for name in cures.split(",")]),
+        harms=tuple([name.strip() for name in harms.split(",")]),
+        seed=seed,
+        span=seconds(span),
+    )
+    run_count, console, done = len(options.runs()), Console(), 0
+    with Console(stderr=True).status(f"0 of {run_count} runs") as status:
+
+        def tell(_: object) -> None:
+            nonlocal done
+            done += 1
+            status.update(f"{done} of {run_count} runs")
+
+        rows = (compare_elections_really if real else compare_elections)(options, on_row=tell)
+    print_elections(console, rows, span=span)
+
+
+@app.command()
 def designs(
     designs: Annotated[
         list[str],

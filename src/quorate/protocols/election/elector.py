@@ -130,6 +130,11 @@ class Elector(Machine):
         self._claimed_at = Instant(0)
         self._announced: tuple[NodeId | None, Token] = (None, Token())
 
+    @property
+    def acknowledged(self) -> tuple[NodeId, ...]:
+        """The peers that have acknowledged this node's token since it claimed it."""
+        return tuple(self._acknowledged)
+
     # What a subclass does.
 
     @abstractmethod
