@@ -6,7 +6,16 @@ from quorate.sim.choices import Choices, Stream
 from quorate.sim.core import CoreCluster, CoreHost
 from quorate.sim.disk import DiskPolicy, SimDisk
 from quorate.sim.env import make_env
-from quorate.sim.failures import Deadlock, Livelock, Overdue, ProgramFailed, Revoked, SimulationError, Unsimulated
+from quorate.sim.failures import (
+    Deadlock,
+    Livelock,
+    Overdue,
+    ProgramFailed,
+    Revoked,
+    ScriptFailed,
+    SimulationError,
+    Unsimulated,
+)
 from quorate.sim.faults import (
     Clog,
     Crash,
@@ -77,6 +86,7 @@ __all__ = [
     "Rot",
     "RunPlan",
     "Scheduler",
+    "ScriptFailed",
     "Setup",
     "Sight",
     "SimDisk",

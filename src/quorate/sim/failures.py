@@ -43,3 +43,9 @@ class Unsimulated(SimulationError):
     """A program asked for what cannot be simulated; the sentence says what and what to do instead."""
 
     code = "UNSIMULATED"
+
+
+class ScriptFailed(SimulationError):
+    """A script on a host ended itself with another exit status than 0."""
+
+    code = "SCRIPTFAILED"

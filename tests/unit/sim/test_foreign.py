@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from quorate.kernel import milliseconds, seconds
-from quorate.sim import DiskPolicy, Unsimulated, World
+from quorate.sim import DiskPolicy, ScriptFailed, Unsimulated, World
 from quorate.sim.foreign import serial_hashes
 
 UNSEEDED = random.Random()
@@ -383,3 +383,67 @@ def test_a_script_runs_as_it_is(tmp_path: Path) -> None:
             return await world.result(world.host("a").script(str(path), "--port", "80"))
 
         assert world.run(lab()) == (["--port", "80"], 7200)
+
+
+def script_result(tmp_path: Path, text: str, *argv: str) -> Any:
+    path = tmp_path / "program.py"
+    path.write_text(text, "utf-8")
+    with World(1, patch=True) as world:
+
+        async def lab() -> Any:
+            return await world.result(world.host("a").script(str(path), *argv))
+
+        return world.run(lab(), timeout=seconds(7200))
+
+
+def test_what_follows_the_run_of_a_script_is_run(tmp_path: Path) -> None:
+    """Its result is used, it may be called again, its errors are handled and its cleaning-up comes after it."""
+    text = (
+        "import asyncio, time\n"
+        "from asyncio import run as go\n"
+        "seen = []\n"
+        "async def work(number):\n"
+        "    await asyncio.sleep(60)\n"
+        "    seen.append(number)\n"
+        "    if number == 3:\n"
+        "        raise LookupError('three')\n"
+        "    return number * 10\n"
+        "try:\n"
+        "    seen.append(asyncio.run(work(1)) + go(work(2)))\n"
+        "    go(work(3))\n"
+        "except LookupError as error:\n"
+        "    seen.append(str(error))\n"
+        "finally:\n"
+        "    seen.append('clean')\n"
+        "async def told():\n"
+        "    return seen\n"
+        "if __name__ == '__main__':\n"
+        "    go(told())\n"
+    )
+    assert script_result(tmp_path, text) == [1, 2, 30, 3, "three", "clean"]
+
+
+def test_a_script_may_run_in_a_function_and_then_ends_there(tmp_path: Path) -> None:
+    text = (
+        "import asyncio, sys\n"
+        "from helper import answer\n"
+        "async def work():\n"
+        "    await asyncio.sleep(1)\n"
+        "    return answer, sys.argv[1:]\n"
+        "def main():\n"
+        "    asyncio.run(work())\n"
+        "main()\n"
+    )
+    (tmp_path / "helper.py").write_text("answer = 42\n", "utf-8")
+    before = (list(sys.argv), list(sys.path), sys.modules["__main__"])
+    # While coroutines run, what all hosts share is not the script's.
+    assert script_result(tmp_path, text, "--port") == (42, sys.argv[1:])
+    assert (sys.argv, sys.path, sys.modules["__main__"]) == before
+    del sys.modules["helper"]
+
+
+def test_a_script_that_exits_says_how(tmp_path: Path) -> None:
+    assert script_result(tmp_path, "import asyncio, sys\nasync def f(): return 0\nsys.exit(asyncio.run(f()))\n") == 0
+    assert script_result(tmp_path, "names = 1\n")["names"] == 1
+    with pytest.raises(ScriptFailed, match="exit status 3"):
+        script_result(tmp_path, "import asyncio, sys\nasync def f(): return 3\nsys.exit(asyncio.run(f()))\n")
