@@ -34,7 +34,9 @@ def check(
     total: Annotated[int | None, typer.Option("--total", help="bank: sum of all accounts.")] = None,
     versions: Annotated[int | None, typer.Option("--versions", help="bounded-staleness: versions.", min=0)] = None,
     age_ms: Annotated[float | None, typer.Option("--age-ms", help="bounded-staleness: time.", min=0)] = None,
-    order: Annotated[Path | None, typer.Option("--order", help="…-stated: lines of [index, position].")] = None,
+    order: Annotated[
+        Path | None, typer.Option("--order", help="…-stated: lines of [index, position] or [index, start, commit].")
+    ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Write it as jsonl, edn, edn-keyed or shiviz instead.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="With --to: the file; else standard output.")] = None,
     models: Annotated[bool, typer.Option("--models", help="List the models, and end.")] = False,

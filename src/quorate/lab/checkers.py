@@ -22,6 +22,7 @@ from quorate.kernel import errors
 
 _EXACT: Final = ("serializable", "strict-serializable")
 _STATED: Final = ("serializable", "strong-session-serializable", "strict-serializable")
+_SNAPSHOTS: Final = ("snapshot-isolation", "strong-session-snapshot-isolation", "strong-snapshot-isolation")
 
 
 class JudgeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +37,8 @@ class JudgeOptions(msgspec.Struct, frozen=True, kw_only=True):
     # Bounds of staleness; None: no bound.
     version_count_max: int | None = None
     age_ns_max: int | None = None
-    # Stated commit order: place of a transaction's invocation in the history → its place in that order.
-    order: Mapping[int, int] | None = None
+    # Stated order: index of a transaction's invocation → (its place in the commit order), or (start, commit).
+    order: Mapping[int, tuple[int, ...]] | None = None
 
 
 class Judge(msgspec.Struct, frozen=True):
@@ -109,16 +110,26 @@ def _exact(history: History, options: JudgeOptions, kind: txn.Kind) -> Finding:
 
 
 def _stated(history: History, options: JudgeOptions, kind: txn.Kind) -> Finding:
-    if options.level not in _STATED:
-        raise errors.UsageError(f"a stated order is judged for {', '.join(_STATED)}, not for {options.level!r}")
+    if options.level not in (*_STATED, *_SNAPSHOTS):
+        known = ", ".join((*_STATED, *_SNAPSHOTS))
+        raise errors.UsageError(f"a stated order is judged for {known}, not for {options.level!r}")
     if options.order is None:
-        raise errors.UsageError("a stated order is given by --order FILE: lines of [index of the invoke, position]")
+        raise errors.UsageError(
+            "a stated order is given by --order FILE: lines of [index, position] or [index, start, commit]"
+        )
     # The checker knows calls by their place in the history, users by the index that they wrote on the line.
     places = {event.index: place for place, event in enumerate(history.events) if event.type == "invoke"}
     unknown = [index for index in options.order if index not in places]
     if unknown:
         raise BadHistory(f"the stated order names index {unknown[0]}, where no transaction is called")
-    positions = {places[index]: position for index, position in options.order.items()}
+    stated = {places[index]: stamps for index, stamps in options.order.items()}
+    if options.level in _SNAPSHOTS:
+        if any(len(stamps) != 2 for stamps in stated.values()):
+            raise BadHistory("snapshots are judged by lines of [index, start, commit]")
+        stamps = {place: (row[0], row[1]) for place, row in stated.items()}
+        return txn.check_stated_snapshots(history, kind, stamps, cast("txn.SnapshotLevel", options.level))
+    # Of start and commit, the commit is the place in the order.
+    positions = {place: row[-1] for place, row in stated.items()}
     return txn.check_stated_order(history, kind, positions, cast("txn.StatedLevel", options.level))
 
 

@@ -118,15 +118,15 @@ def write_history(history: History, notation: str) -> Iterator[str]:
             raise errors.UsageError(f"no notation is named {notation!r}; there are {', '.join(TARGETS)}")
 
 
-def read_order(path: Path) -> dict[int, int]:
-    """Return a stated commit order: one line of JSON `[index, position]` for each transaction.
+def read_order(path: Path) -> dict[int, tuple[int, ...]]:
+    """Return a stated order: for each transaction a line of JSON, `[index, position]` or `[index, start, commit]`.
 
     Raises:
         UsageError: the file cannot be read.
         BadHistory: with the line of the first fault.
     """
-    found: dict[int, int] = {}
-    decoder = msgspec.json.Decoder(tuple[int, int])
+    found: dict[int, tuple[int, ...]] = {}
+    decoder = msgspec.json.Decoder(list[int])
     try:
         lines = path.read_bytes().splitlines()
     except OSError as cause:
@@ -134,10 +134,14 @@ def read_order(path: Path) -> dict[int, int]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                index, position = decoder.decode(line)
-            except msgspec.DecodeError as cause:
-                raise BadHistory(f"[index, position] is expected: {cause}", line=number) from cause
-            found[index] = position
+                index, *stamps = decoder.decode(line)
+            except (msgspec.DecodeError, ValueError) as cause:
+                raise BadHistory(f"[index, position] or [index, start, commit]: {cause}", line=number) from cause
+            if len(stamps) not in {1, 2} or len(stamps) != len(next(iter(found.values()), stamps)):
+                raise BadHistory("[index, position] or [index, start, commit], the same on all lines", line=number)
+            if index in found:
+                raise BadHistory(f"index {index} is stated twice", line=number)
+            found[index] = tuple(stamps)
     return found
 
 

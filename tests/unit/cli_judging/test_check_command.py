@@ -192,3 +192,19 @@ def test_all_levels_are_answered_for_transactions_too(run, text, anomaly):
     assert result.exit_code == 1
     assert anomaly in result.stdout
     assert "parallel-snapshot-isolation" in result.stdout
+
+
+@pytest.mark.parametrize(("level", "status"), [("snapshot-isolation", 0), ("serializable", 1)])
+def test_stated_starts_and_commits_are_read_from_a_file(run, tmp_path, level, status):
+    order = tmp_path / "order.jsonl"
+    order.write_text("[0, 1, 2]\n[1, 1, 3]\n[4, 4, 4]\n", "utf-8")
+    assert run(SKEW, "--model", "list-append-stated", "--level", level, "--order", str(order)).exit_code == status
+
+
+@pytest.mark.parametrize("text", ["[0]\n", "[0, 1]\n[1, 2, 3]\n", "[0, 1]\n[0, 2]\n", "[]\n", '["a", 1]\n'])
+def test_a_stated_order_that_is_none_is_told_with_its_line(run, tmp_path, text):
+    order = tmp_path / "order.jsonl"
+    order.write_text(text, "utf-8")
+    result = run(SKEW, "--model", "list-append-stated", "--order", str(order))
+    assert result.exception is not None
+    assert str(result.exception).startswith("line ")

@@ -7,6 +7,7 @@ from quorate.check.txn.list_append import check_list_append
 from quorate.check.txn.predicates import check_closed_predicate
 from quorate.check.txn.rw_register import check_rw_register
 from quorate.check.txn.stated import StatedLevel, check_stated_order
+from quorate.check.txn.stated_snapshots import SnapshotLevel, check_stated_snapshots
 from quorate.check.txn.transactions import Kind, Transaction
 from quorate.check.txn.weak import WEAK_LEVELS, WeakLevel, check_weak
 
@@ -17,6 +18,7 @@ __all__ = [
     "ExactLevel",
     "Isolation",
     "Kind",
+    "SnapshotLevel",
     "StatedLevel",
     "Transaction",
     "WeakLevel",
@@ -25,6 +27,7 @@ __all__ = [
     "check_list_append",
     "check_rw_register",
     "check_stated_order",
+    "check_stated_snapshots",
     "check_weak",
     "finding_of",
     "level_named",
