@@ -43,9 +43,9 @@ def updates_alone(result: TrialResult) -> History:
 def test_sentinel_loses_acknowledged_writes_at_a_failover_and_the_report_shows_which(tmp_path: Path) -> None:
     """The primary that is cut off goes on saying OK until somebody tells it that it is none."""
     result = tried(
-        tmp_path, "redis-sentinel", duration=seconds(6), faults=("isolate-leader",), fault_duration=seconds(3.4)
+        tmp_path, "redis-sentinel", duration=seconds(6.8), faults=("isolate-leader",), fault_duration=seconds(4)
     )
-    assert len(leaders(result)) == 2
+    assert len(leaders(result)) > 1
     assert result.verdict == "invalid"
     lost = result.finding.witness[0]
     assert lost.outcome == "ok"
@@ -71,20 +71,20 @@ def test_zookeeper_with_sync_stays_valid_while_its_leader_is_cut_off(tmp_path: P
     result = tried(tmp_path, "zookeeper", duration=seconds(5), faults=("isolate-leader",), fault_duration=seconds(2))
     assert result.verdict == "valid"
     # The links do harm: there was a time without a leader, and another epoch after it.
-    assert len({seen.term for _, seen in result.leaders if seen.node is not None}) == 2
+    assert len({seen.term for _, seen in result.leaders if seen.node is not None}) > 1
 
 
 def test_postgres_with_a_synchronous_standby_keeps_what_it_acknowledged_over_a_promotion(tmp_path: Path) -> None:
-    result = tried(tmp_path, "postgres", duration=seconds(6), faults=("isolate-leader",), fault_duration=seconds(3.4))
-    assert len(leaders(result)) == 2
+    result = tried(tmp_path, "postgres", duration=seconds(6.8), faults=("isolate-leader",), fault_duration=seconds(4))
+    assert len(leaders(result)) > 1
     assert result.verdict == "valid"
 
 
 def test_postgres_with_asynchronous_standbys_loses_acknowledged_writes_at_a_promotion(tmp_path: Path) -> None:
     result = tried(
-        tmp_path, "postgres-async", duration=seconds(6), faults=("isolate-leader",), fault_duration=seconds(3.4)
+        tmp_path, "postgres-async", duration=seconds(6.8), faults=("isolate-leader",), fault_duration=seconds(4)
     )
-    assert len(leaders(result)) == 2
+    assert len(leaders(result)) > 1
     assert result.verdict == "invalid"
 
 

@@ -37,8 +37,10 @@ _ASK_TIMEOUT_S = 0.4
 _MAKE_TIMEOUT_S = 60.0
 # So many askings in a row must agree before a standby is promoted.
 _FAILOVER_AFTER_COUNT = 3
-# A node that should follow and is no standby of the primary for so many askings is copied anew.
+# A node that went its own way for so many askings is copied anew; one that follows and hears nothing, after more: the
+# server that it follows may have thrown away what it lacks, but more likely a link is cut.
 _ASTRAY_AFTER_COUNT = 5
+_STUCK_AFTER_COUNT = 30
 _IPC_RMID = 0
 _FENCE_WAIT_S = 0.05
 _FENCE_WAIT_COUNT = 40
@@ -47,11 +49,12 @@ _STATE = """SELECT pg_is_in_recovery()::int,
  COALESCE((SELECT status = 'streaming' AND now() - last_msg_receipt_time < interval '2 s'
            FROM pg_stat_wal_receiver), false)::int,
  CASE WHEN pg_is_in_recovery() THEN
-  COALESCE(pg_wal_lsn_diff(GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0'), 0)::bigint ELSE 0 END
+  COALESCE(pg_wal_lsn_diff(GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0'), 0)::bigint ELSE 0 END,
+ current_setting('primary_conninfo')
 """
 
-# Silence of two seconds ends a stream on both sides. No socket file, and shared memory as files among the data: what is
-# killed leaves nothing behind then.
+# Silence of two seconds ends a stream on both sides. A start syncs the file system, not a thousand files one by one. No
+# socket file, and shared memory as files among the data: what is killed leaves nothing behind then.
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -60,6 +63,7 @@ max_wal_senders = 20
 wal_keep_size = 64MB
 shared_buffers = 16MB
 dynamic_shared_memory_type = mmap
+recovery_init_sync_method = syncfs
 wal_sender_timeout = 2s
 wal_receiver_timeout = 2s
 wal_retrieve_retry_interval = 200ms
@@ -77,10 +81,12 @@ class _State(msgspec.Struct, frozen=True):
     is_streaming: bool
     # How much log it has, bytes since the cluster was made; 0 on a primary.
     log_bytes: int
+    # Whom it is told to follow, as it was told.
+    follows: str
 
 
 class PostgresSystem(StartedSystem):
-    """`postgres` 12 or newer, from the PATH or where Debian puts it.
+    """`postgres` 14 or newer, from the PATH or where Debian puts it.
 
     Args:
         timeout_s: how long a client waits for an answer, seconds.
@@ -153,7 +159,7 @@ class PostgresSystem(StartedSystem):
         if self._missed_count >= _FAILOVER_AFTER_COUNT:
             self._missed_count = 0
             await self._fail_over(states)
-        self._bring_back(states)
+        await self._bring_back(states)
         leads = (state := states[self._primary]) is not None and not state.is_standby
         answered = tuple(node for node in states if node not in missing)
         return Leadership(node=self._primary if leads else None, term=self._term, answered=answered)
@@ -216,30 +222,47 @@ class PostgresSystem(StartedSystem):
             return True
         return False
 
-    def _bring_back(self, states: dict[NodeId, _State | None]) -> None:
-        """Copy anew who still thinks that it leads, or who has log that the present primary never had."""
-        for node, state in states.items():
-            is_astray = node != self._primary and state is not None and self._is_astray(node, state)
-            self._astray_counts[node] = self._astray_counts.get(node, 0) + 1 if is_astray else 0
-            if self._astray_counts[node] >= _ASTRAY_AFTER_COUNT:
-                self._astray_counts[node] = 0
-                self._start_as_copy(node)
-            elif state is not None and state.is_streaming:
-                self._unsure.discard(node)
+    async def _bring_back(self, states: dict[NodeId, _State | None]) -> None:
+        """Point to the primary who was not there when it changed; copy anew who cannot follow it.
 
-    def _is_astray(self, node: NodeId, state: _State) -> bool:
-        if not state.is_standby:
-            return True
-        return node in self._unsure and not state.is_streaming and state.log_bytes > self._fork_bytes
+        A copy takes nothing away that was acknowledged: its source, the primary, has all of it, and until the copy is
+        complete the node does not answer, so no failover counts it.
+        """
+        for node, state in states.items():
+            if node == self._primary or state is None or self._is_in_order(node, state):
+                self._astray_counts[node] = 0
+                continue
+            if state.is_standby and state.follows != self._conninfo(node, self._primary):
+                await self._point(node, self._primary)
+            self._astray_counts[node] = self._astray_counts.get(node, 0) + 1
+            if self._astray_counts[node] >= self._patience(node, state):
+                self._start_as_copy(node)
+
+    def _patience(self, node: NodeId, state: _State) -> int:
+        """Return how many askings a node may be out of order until it is copied anew."""
+        has_own_log = not state.is_standby or (node in self._unsure and state.log_bytes > self._fork_bytes)
+        return _ASTRAY_AFTER_COUNT if has_own_log else _STUCK_AFTER_COUNT
 
     def _start_as_copy(self, node: NodeId) -> None:
         """Throw a node's data away and start it as a standby, once the primary can be reached for a copy."""
         self._children.send(node, SIGNALS["crash"])
         _forget_memory(self._home(node))
         self._unsure.discard(node)
+        self._astray_counts[node] = 0
         home, route = self._home(node), self._routes[node, self._primary]
         source = f"host={route.host} port={route.port} user=postgres dbname=postgres connect_timeout=2"
-        copy = [self._programs["pg_basebackup"], "-D", str(home), "-d", source, "-X", "stream", "-c", "fast"]
+        copy = [
+            self._programs["pg_basebackup"],
+            "-D",
+            str(home),
+            "-d",
+            source,
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]
         settings = self._node_settings(node)
         script = (
             f"until rm -rf {shlex.quote(str(home))}; {shlex.join(copy)}; do sleep 0.2; done; "
@@ -258,13 +281,20 @@ class PostgresSystem(StartedSystem):
         if self._answers(node):
             with contextlib.suppress(errors.OperationError):
                 row = (await self._askers[node].query(_STATE))[0]
-                return _State(is_standby=row[0] == "1", is_streaming=row[1] == "1", log_bytes=int(row[2] or 0))
+                return _State(
+                    is_standby=row[0] == "1",
+                    is_streaming=row[1] == "1",
+                    log_bytes=int(row[2] or 0),
+                    follows=row[3] or "",
+                )
         return None
 
     def _is_in_order(self, node: NodeId, state: _State | None) -> bool:
         if state is None:
             return False
-        return not state.is_standby if node == self._primary else state.is_standby and state.is_streaming
+        if node == self._primary:
+            return not state.is_standby
+        return state.is_standby and state.is_streaming and state.follows == self._conninfo(node, self._primary)
 
     # --- files
 
