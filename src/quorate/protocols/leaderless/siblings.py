@@ -9,8 +9,9 @@ converge whatever the function does: it is asked only where a client *reads* sev
 not written), and where a client *writes* beside values that it had not seen (the result is written as one value under
 the new dot, which replaces them all). A merge at each replica for itself would give one event two meanings.
 
-A key that is not held counts its dots on from the wall time of the stamp, so that a dot given before a purge, which
-another replica may still know, is not given again. Source: Riak's key epochs, which draw a new actor instead.
+Dots are counted on from the wall time of the stamp, so that one given before a purge, which another replica may still
+know, is not given again, not even to a client whose context is from before it. Source: Riak's key epochs, which draw a
+new actor instead.
 
 Source      Almeida et al. 2014 (dotted version vector sets), section 5; Dynamo section 4.4; Riak (allow_mult).
 """
@@ -78,16 +79,14 @@ class Siblings:
             read = held.context()
         # Only this actor gives its dots, so a context that has more of them is made up.
         read = VersionVector({at: min(n, held.context()[at]) if at == actor else n for at, n in read.items()})
-        if not held.context()[actor]:
-            held = held.sync(DottedVersionSet({actor: (max(1, stamp.wall_ns), ())}))
         made = _made(change, stamp)
         if isinstance(change, Put) and self._merge_function is not None:
             beside = [value for value in _values(held.discard(read)) if not value.is_deleted]
             if beside:
                 marks.hit("leaderless: a write merges the siblings that it had not seen")
                 made, read = self._collapse([*beside, made], made.wall_ms), held.context()
-        after = held.put(_VALUE.encode(made), actor=actor, context=read)
-        return _part(after)
+        kept = _counted_on(held.discard(read), actor, stamp)
+        return _part(kept.put(_VALUE.encode(made), actor=actor, context=read))
 
     def check(self, part: bytes) -> bytes:
         """Return the part, or raise `Malformed`."""
@@ -159,6 +158,15 @@ class Siblings:
             raise ChangeRefused("MERGEFAILED", "the merge function returned something that is not bytes")
         notes = sorted(dict.fromkeys(note for value in values for note in value.notes))
         return _Value(wall_ms, False, tuple(notes), one)  # noqa: FBT003  a record's field
+
+
+def _counted_on(kept: DottedVersionSet, actor: int, stamp: HybridStamp) -> DottedVersionSet:
+    """Return the set with an actor's count moved on to the time of a stamp, unless a value of its own lives.
+
+    Living values of one actor have dots that follow one another, so where one is left the count goes on from there.
+    """
+    ahead = kept.sync(DottedVersionSet({actor: (max(1, stamp.wall_ns), ())}))
+    return ahead if len(ahead) == len(kept) else kept
 
 
 def _made(change: Put | Delete, stamp: HybridStamp) -> _Value:

@@ -248,7 +248,9 @@ class Writing(Hinting):
             self._answer(write.origin, write.cell)
 
     def _hint_for(self, write: PendingWrite, owner: NodeId) -> None:
-        """Keep a hint for an owner that cannot be told, or does not answer."""
+        """Keep a hint for an owner that cannot be told, or does not answer; this node's own copy is being written."""
+        if owner == self.node:
+            return
         if self._keep_hint(owner, write.key, write.cell, write.wall_ns) and write.is_any:
             self._count_when_stable(self._ordinal(), write.number, OWN_HINT)
 
@@ -256,8 +258,7 @@ class Writing(Hinting):
         """Look at a write that some owner has not confirmed: keep hints, tell them again, or give up."""
         missing = [owner for owner in write.told if owner not in write.written]
         for owner in missing:
-            if owner != self.node:
-                self._hint_for(write, owner)
+            self._hint_for(write, owner)
         if self.now >= write.deadline:
             if not write.is_answered:
                 marks.hit("leaderless: a write ends without its level")
