@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 # As `quorate.lab.scale` has it; said again here so that the help needs no laboratory.
 _ON_HELP = "local, local:N, dask://HOST:PORT, ray://HOST:PORT, dask://local, ray://local."
 _RESULTS_HELP = "Keep what comes back there; the same command goes on from it after a kill."
-_LEVEL_HELP = "loop: whole servers; core: Raft alone; both."
+_LEVEL_HELP = "loop: whole servers; core: Raft alone; available: leaderless keyspaces; both (the first two); all."
 
 
 def _levels(name: str) -> "tuple[Level, ...]":
@@ -32,10 +32,14 @@ def _levels(name: str) -> "tuple[Level, ...]":
             return ("loop",)
         case "core":
             return ("core",)
+        case "available":
+            return ("available",)
         case "both":
             return ("loop", "core")
+        case "all":
+            return ("loop", "core", "available")
         case _:
-            raise UsageError(f"--level is loop, core or both, not {name!r}")
+            raise UsageError(f"--level is loop, core, available, both or all, not {name!r}")
 
 
 def sim(

@@ -161,5 +161,9 @@ def runner_of(level: Level) -> Callable[..., Outcome]:
             from quorate.lab.simulation.core_run import run_core
 
             return run_core
+        case "available":
+            from quorate.lab.simulation.available import run_available
+
+            return run_available
         case _:
             assert_never(level)

@@ -45,7 +45,9 @@ _CORE: Final = (
     "raft: a forwarded read expired",
 )
 
-MARKS: Final[dict[Level, tuple[str, ...]]] = {"loop": _LOOP, "core": _CORE}
+_AVAILABLE: Final = ()
+
+MARKS: Final[dict[Level, tuple[str, ...]]] = {"loop": _LOOP, "core": _CORE, "available": _AVAILABLE}
 """Level → what its campaigns must reach."""
 
 ENOUGH_SEEDS: Final = 300

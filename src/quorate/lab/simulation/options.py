@@ -7,9 +7,9 @@ import msgspec
 from quorate.kernel import Duration, seconds
 from quorate.sim import FaultSchedule
 
-Level = Literal["loop", "core"]
-LEVELS: tuple[Level, ...] = ("loop", "core")
-"""Whole servers; Raft machines alone."""
+Level = Literal["loop", "core", "available"]
+LEVELS: tuple[Level, ...] = ("loop", "core", "available")
+"""Whole servers; Raft machines alone; machines of a leaderless keyspace alone."""
 
 # What went wrong, in one word; "" is a run that passed.
 Kind = Literal[
@@ -20,11 +20,18 @@ Kind = Literal[
     "undecided",
     "no progress",
     "data lost",
+    "lost write",
+    "resurrection",
+    "no convergence",
+    "applied twice",
+    "swallowed write",
+    "happened after all",
+    "sibling explosion",
     "node stopped",
     "exception",
 ]
 
-SPANS: dict[Level, Duration] = {"loop": seconds(6), "core": seconds(12)}
+SPANS: dict[Level, Duration] = {"loop": seconds(6), "core": seconds(12), "available": seconds(15)}
 """Simulated time under faults, unless told otherwise."""
 
 
@@ -33,7 +40,8 @@ class SimOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields:
         seed: generates every choice.
-        level: loop runs the whole shipped server on its own event loop, core runs Raft's machines alone.
+        level: loop runs the whole shipped server on its own event loop, core runs Raft's machines alone, available
+            those of a leaderless keyspace.
         node_count: 0: drawn.
         span: time under faults, before the second phase; 0: that of the level.
         bug: a planted bug of the museum, by name.
