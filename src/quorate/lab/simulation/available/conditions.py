@@ -6,7 +6,7 @@ import msgspec
 
 from quorate.kernel import MICROSECOND, MILLISECOND, Duration, seconds
 from quorate.protocols.leaderless import Purge, ReadRepair
-from quorate.sim import Atlas, Choices, DiskPolicy, LinkPolicy, Mix
+from quorate.sim import Atlas, Choices, DiskPolicy, LinkPolicy, Mix, Stream
 
 MISFORTUNES: Final = ("crash", "tear", "pause", "partition", "clog", "skew", "stall")
 LEVEL_PAIRS: Final = (("QUORUM", "QUORUM"), ("ONE", "ALL"), ("ALL", "ONE"), ("ONE", "ONE"), ("ONE", "QUORUM"))
@@ -103,32 +103,13 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
         span_max=Duration(dice.between(300, 3_000) * MILLISECOND),
         jump_max=jump,
     )
-    is_far = dice.chance(0.3)
-    link = LinkPolicy(
-        latency=Duration((dice.between(1_000, 15_000) if is_far else dice.between(50, 500)) * MICROSECOND),
-        jitter=Duration((dice.between(1_000, 20_000) if is_far else dice.between(0, 1_000)) * MICROSECOND),
-        lose=dice.below(15) / 100 if dice.chance(0.4) else 0.0,
-        repeat=dice.below(20) / 100 if dice.chance(0.4) else 0.0,
-        reorder=dice.below(20) / 100 if dice.chance(0.4) else 0.0,
-        reorder_delay=Duration(dice.between(1, 60) * MILLISECOND),
-    )
-    if "latency_ms" in fixed:
-        latency = Duration(fixed["latency_ms"] * MILLISECOND)
-        link = msgspec.structs.replace(link, latency=latency, jitter=latency)
-    if "lose_share" in fixed:
-        link = msgspec.structs.replace(link, lose=fixed["lose_share"])
-    disk = DiskPolicy(
-        sync_max=Duration(dice.between(500, 6_000) * MICROSECOND),
-        stall_share=0.02 if dice.chance(0.25) else 0.0,
-        stall=Duration(dice.between(20, 400) * MILLISECOND),
-    )
     read_level, write_level = LEVEL_PAIRS[dice.below(len(LEVEL_PAIRS))]
     grace_s = dice.between(3, 8) if dice.chance(0.3) else 600
     drawn: dict[str, Any] = {
         "node_count": nodes,
         "mix": mix,
-        "link": link,
-        "disk": disk,
+        "link": _draw_link(dice, fixed),
+        "disk": _draw_disk(dice),
         "down_max": nodes if dice.chance(0.4) else nodes - 1,
         "wipe_max": 1 if is_lossy_disk and write_level != "ONE" else 0,
         "jump_max": jump,
@@ -150,3 +131,29 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
     drawn["blind_share"] = dice.below(5) / 10 if drawn["conflicts"] == "lww" else 0.0
     drawn |= {name: value for name, value in fixed.items() if name not in {"latency_ms", "lose_share", "node_count"}}
     return msgspec.convert(drawn, AvailableConditions, from_attributes=True)
+
+
+def _draw_link(dice: Stream, fixed: dict[str, Any]) -> LinkPolicy:
+    is_far = dice.chance(0.3)
+    link = LinkPolicy(
+        latency=Duration((dice.between(1_000, 15_000) if is_far else dice.between(50, 500)) * MICROSECOND),
+        jitter=Duration((dice.between(1_000, 20_000) if is_far else dice.between(0, 1_000)) * MICROSECOND),
+        lose=dice.below(15) / 100 if dice.chance(0.4) else 0.0,
+        repeat=dice.below(20) / 100 if dice.chance(0.4) else 0.0,
+        reorder=dice.below(20) / 100 if dice.chance(0.4) else 0.0,
+        reorder_delay=Duration(dice.between(1, 60) * MILLISECOND),
+    )
+    if "latency_ms" in fixed:
+        latency = Duration(fixed["latency_ms"] * MILLISECOND)
+        link = msgspec.structs.replace(link, latency=latency, jitter=latency)
+    if "lose_share" in fixed:
+        link = msgspec.structs.replace(link, lose=fixed["lose_share"])
+    return link
+
+
+def _draw_disk(dice: Stream) -> DiskPolicy:
+    return DiskPolicy(
+        sync_max=Duration(dice.between(500, 6_000) * MICROSECOND),
+        stall_share=0.02 if dice.chance(0.25) else 0.0,
+        stall=Duration(dice.between(20, 400) * MILLISECOND),
+    )
