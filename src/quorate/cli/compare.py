@@ -135,7 +135,7 @@ def designs(
     faults: Annotated[
         str,
         typer.Option(
-            "--faults", help="With commas: none, slow-link, minority, majority, one-way, kill, zone, shatter."
+            "--faults", help="With commas: none, slow-link, minority, majority, one-way, kill, zone, skew, shatter."
         ),
     ] = "none,slow-link,minority,majority,one-way,kill,zone",
     seeds: Annotated[str, typer.Option("--seeds", help="With commas; each is one more run of everything.")] = "1",

@@ -17,7 +17,7 @@ from quorate.lab.compare.scenarios import scenario_named
 AVAILABLE_SHARE: Final = 0.99
 
 RULES: Final = (
-    f"PA: in the second half of every partition between zones each side had {AVAILABLE_SHARE:.0%} of reads and writes.",
+    f"PA: in the last third of every partition between zones each side had {AVAILABLE_SHARE:.0%} of reads and writes.",
     "PC: some side was refused, and no run with a fault, one-way links among them, refutes linearizability.",
     "P-: some side was refused, and still a run with a fault refutes linearizability: neither was kept.",
     "EC: no run without a partition (none, slow-link) refutes linearizability.",

@@ -144,9 +144,11 @@ class Clients:
         """Look for every acknowledged write through one node after another; return what nobody has."""
         wanted = dict(self.acknowledged)
         last: dict[str, int | None] = {}
-        for round_number in range(AUDIT_ROUND_COUNT):
-            for place, key in enumerate([*wanted, *self.registers]):
-                node = self._nodes[(place + round_number) % len(self._nodes)]
+        # Each key through every node in turn.
+        places = {key: place for place, key in enumerate([*wanted, *self.registers])}
+        for round_number in range(max(AUDIT_ROUND_COUNT, len(self._nodes))):
+            for key in [*wanted, *self.registers]:
+                node = self._nodes[(places[key] + round_number) % len(self._nodes)]
                 self.read(node, key, lambda call: self._audited(call, wanted, last))
             self.world.run_for(Duration(self.plan.load.timeout + AUDIT_PAUSE))
             if not wanted and len(last) == len(self.registers):

@@ -80,9 +80,9 @@ def _side(name: str, nodes: tuple[int, ...], calls: Sequence[Call], plan: RunPla
 def service(calls: Sequence[Call], plan: RunPlan, began: int) -> Service:
     """Return how calls were served while the harm lasted. Complexity: O(n log n)."""
     start, _, end = harm_window(plan, began)
-    half = (start + end) // 2
+    settled = start + 2 * (end - start) // 3
     during = [call for call in calls if start <= call.invoke_ns < end]
-    late = [call for call in during if call.invoke_ns >= half]
+    late = [call for call in during if call.invoke_ns >= settled]
     spans = sorted([call.complete_ns - call.invoke_ns for call in during if call.outcome == "ok"])
     answered = sorted([call.complete_ns for call in calls if call.outcome == "ok" and call.complete_ns >= start])
     edges = [start, *[at for at in answered if at < began + plan.timeline.end], began + plan.timeline.end]

@@ -226,11 +226,18 @@ def _card(number: int, card: Card) -> str:
         f"<p>{html.escape('; '.join(card.letters.reasons))}.</p>",
         table,
         _witness(card),
-        f"<details open><summary>Predicted, and measured</summary>{_PREDICTED_HEAD}<tbody>{predicted}</tbody></table>",
-        "</details>",
+        f"<details><summary>Predicted, and measured: {_kept(card)}</summary>{_PREDICTED_HEAD}",
+        f"<tbody>{predicted}</tbody></table></details>",
     ]
     style = f"--design:{colour_of(number)}"
     return f'<section class="panel design" id="design-{number}" style="{style}">{"".join(parts)}</section>'
+
+
+def _kept(card: Card) -> str:
+    """Say how many predictions are within their tolerance, and show those that are not."""
+    missed = [row.name for row in card.predictions if not row.is_within]
+    words = f"{len(card.predictions) - len(missed)} of {len(card.predictions)} within tolerance"
+    return words + (f"; not: {html.escape('; '.join(missed))}" if missed else "")
 
 
 def _scenario_rows(run: RunResult) -> str:

@@ -42,6 +42,8 @@ def run_real(plan: RunPlan) -> RunResult:
     """
     check_fits(plan.design, plan.node_count)
     scenario = scenario_named(plan.scenario, plan.node_count)
+    if scenario.skewed:
+        raise errors.UsageError("skew: clocks are only skewed in simulation; `quorate trial` does it to processes")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Real(plan, scenario).run())
 
@@ -262,11 +264,12 @@ class _Real:
             processes.append(process)
             return call
         try:
-            async with asyncio.timeout(2 * self.plan.load.timeout / SECOND):
+            async with asyncio.timeout(self.plan.load.timeout / SECOND):
                 result = await (client.read(key) if value is None else client.write(key, value))
             self.recorder.ok(call, result)
             processes.append(process)
-        except (errors.QuorateError, OSError, ValueError) as error:
+        except (errors.QuorateError, OSError, ValueError) as cause:
+            error = errors.TimedOut("no answer in time") if isinstance(cause, TimeoutError) else cause
             if not self.recorder.failed(call, error):
                 processes.append(process)
             await client.close()
@@ -291,13 +294,15 @@ class _Real:
         """Look for every acknowledged write through one node after another."""
         wanted, last = dict(self._acknowledged), dict[str, int | None]()
         registers = [f"r{number}" for number in range(self.plan.load.key_count)]
-        for round_number in range(AUDIT_ROUND_COUNT):
+        # Each key through every node in turn.
+        places = {key: place for place, key in enumerate([*wanted, *registers])}
+        for round_number in range(max(AUDIT_ROUND_COUNT, len(self.nodes))):
             keys = [*wanted, *registers]
             for start in range(0, len(keys), CLIENTS_MAX):
                 part = keys[start : start + CLIENTS_MAX]
                 reads = [
-                    self._perform(self.nodes[(start + place + round_number) % len(self.nodes)], "read", key, None)
-                    for place, key in enumerate(part)
+                    self._perform(self.nodes[(places[key] + round_number) % len(self.nodes)], "read", key, None)
+                    for key in part
                 ]
                 for call in await asyncio.gather(*reads):
                     _note(call, wanted, last, registers)

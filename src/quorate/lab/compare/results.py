@@ -31,7 +31,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     asked: int = 0
     served: int = 0
-    # The same of the second half alone: what remains after failover.
+    # The same of the last third alone: what remains after failover.
     late_asked: int = 0
     late_served: int = 0
     # Of those served.
@@ -47,7 +47,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def late_share(self) -> float:
-        """The same of the second half of the harm."""
+        """The same of the last third of the harm."""
         return self.late_served / self.late_asked if self.late_asked else 1.0
 
 

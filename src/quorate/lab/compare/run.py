@@ -2,7 +2,7 @@
 
 import msgspec
 
-from quorate.kernel import MILLISECOND, Duration, seconds
+from quorate.kernel import MILLISECOND, Duration, NodeId, seconds
 from quorate.lab.compare.deployment import Deployment
 from quorate.lab.compare.leaderless_cluster import LeaderlessCluster
 from quorate.lab.compare.load import Clients
@@ -10,7 +10,7 @@ from quorate.lab.compare.measures import measure
 from quorate.lab.compare.plan import RunPlan
 from quorate.lab.compare.raft_cluster import RaftCluster
 from quorate.lab.compare.results import Observed, RunResult
-from quorate.lab.compare.scenarios import SLOW_JITTER, SLOW_LATENCY, Scenario, scenario_named
+from quorate.lab.compare.scenarios import SKEW, SLOW_JITTER, SLOW_LATENCY, Scenario, scenario_named
 from quorate.lab.compare.spec import RaftDesign, check_fits
 from quorate.lab.compare.wire import SampledLinks
 from quorate.sim import DiskPolicy, LinkPolicy, Partitions, TCPPolicy, World
@@ -112,6 +112,8 @@ class _Run:
                 if other is not hosts[node]:
                     pair = hosts[node].number, other.number
                     world.links.policies[pair] = world.links.policies[pair[::-1]] = policy
+        for node in scenario.skewed:
+            hosts[node].host.jump_wall(Duration(-SKEW))
         for node in scenario.killed:
             hosts[node].crash()
         for node in scenario.unpowered:
@@ -120,6 +122,8 @@ class _Run:
     def _heal(self) -> None:
         self.world.partitions.heal()
         self.world.links.policies.clear()
+        for node in self.scenario.skewed:
+            self.deployment.cluster.hosts[NodeId(node)].host.jump_wall(SKEW)
         # What the cluster knows is what those know who ran, and what the others have on disk.
         for node in (*self.scenario.killed, *self.scenario.unpowered):
             self.deployment.restart(node)
@@ -132,4 +136,6 @@ class _Run:
         if self.deployment.has_converged():
             self.observed.converged_ns = self.world.now - self._healed_ns
         elif self.world.now - self._healed_ns < CONVERGE_BOUND:
-            self.world.at(self.world.now + CONVERGE_STEP, self._look)
+            # Closely at first, then by a fiftieth: what never converges should not cost more than what ran.
+            step = max(CONVERGE_STEP, (self.world.now - self._healed_ns) // 50)
+            self.world.at(self.world.now + step, self._look)

@@ -17,6 +17,8 @@ NODE_COUNTS: Final = (3, 5, 6, 7, 8, 9)
 # What the links of a slow node are like.
 SLOW_LATENCY: Final = milliseconds(50)
 SLOW_JITTER: Final = milliseconds(20)
+# How far a skewed wall clock is behind.
+SKEW: Final = milliseconds(300)
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     unpowered: tuple[int, ...] = ()
     # All links of these nodes are slow.
     slow: tuple[int, ...] = ()
+    # Wall clocks of these nodes are behind.
+    skewed: tuple[int, ...] = ()
 
     @property
     def is_between_zones(self) -> bool:
@@ -90,6 +94,8 @@ def scenario_named(name: str, node_count: int) -> Scenario:
             return Scenario(
                 name=name, sentence=sentence, sides=_against((1,), everyone, "unheard", "rest"), cuts=cuts
             )  # fmt: skip
+        case "skew":
+            return Scenario(name=name, sentence=sentence, sides=_against((1,), everyone, "skewed", "rest"), skewed=(1,))
         case "kill":
             return Scenario(name=name, sentence=sentence, sides={"survivors": everyone}, killed=(1,))
         case "zone":
@@ -106,6 +112,7 @@ SCENARIOS: Final = {
     "one-way": "node 1 hears the others, and none of them hears node 1",
     "kill": "the process of node 1 is killed, and started again at the end",
     "zone": "the first zone loses power, with node 1, and comes back at the end",
+    "skew": f"the wall clock of node 1 is {SKEW // 1_000_000} ms behind",
     "shatter": "all zones are cut off from each other: nobody has a majority",
 }
 

@@ -126,7 +126,8 @@ def strip(shares: Sequence[float | None], *, harm: tuple[float, float], width: i
     """
     step = width / max(1, len(shares))
     parts = [
-        f'<rect x="{number * step:.2f}" y="5" width="{step + 0.3:.2f}" height="{height}" style="fill:{_heat(share)}"/>'
+        f'<rect x="{number * step:.2f}" y="5" width="{step:.2f}" height="{height}" shape-rendering="crispEdges"'
+        f' style="fill:{_heat(share)}"/>'
         for number, share in enumerate(shares)
     ]
     start, end = harm[0] * width, harm[1] * width
@@ -146,7 +147,7 @@ def _heat(share: float | None) -> str:
 
 def spans(rows: Sequence[tuple[str, str, float, float]], *, x: Axis, width: int = 560) -> str:
     """Return a bar from one value to another for each row: (name, colour, from, to), as p50 to p99."""
-    left, right, top, step = 190, 70, 8, 24
+    left, right, top, step = 90, 80, 8, 22
     wide, height = width - left - right, top + step * len(rows) + 42
     parts: list[str] = []
     for tick in x.ticks:
@@ -156,7 +157,9 @@ def spans(rows: Sequence[tuple[str, str, float, float]], *, x: Axis, width: int 
     for number, (name, colour, low, high) in enumerate(rows):
         y = top + step * number + step / 2
         start, end = left + wide * x.place(low), left + wide * x.place(high)
-        parts.append(text(left - 10, y + 4, name, anchor="end"))
+        if name:
+            parts.append(_rule(0, y - step / 2, width, y - step / 2))
+            parts.append(text(4, y + 4, name))
         parts.append(
             f'<rect x="{start:.1f}" y="{y - 5:.1f}" width="{max(3.0, end - start):.1f}" height="10" rx="5"'
             f' fill="{colour}" fill-opacity="0.35"/>'

@@ -11,8 +11,8 @@ from quorate.protocols.leaderless import Place, Preferences, Topology, topology_
 SPECULATIVE_DELAY_MS = 20.0
 
 # Membership at the pace of a run of seconds: SWIM finds a death in about one second, not in ten.
-PROBE_INTERVAL_MS = 250.0
-PROBE_TIMEOUT_MS = 180.0
+PROBE_INTERVAL_MS = 200.0
+PROBE_TIMEOUT_MS = 160.0
 SUSPICION_COUNT = 2
 
 

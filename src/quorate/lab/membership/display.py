@@ -47,15 +47,16 @@ def _membership_lines(options: MembershipOptions, rows: Sequence[MembershipRow])
 
 def print_detectors(console: Console, rows: Sequence[DetectorRow]) -> None:
     """Print a row per condition and detector."""
-    table = Table(title="Failure detectors: the same heartbeats, one per second")
+    title = "Failure detectors: the same heartbeats, one per second; mistakes per peer and hour, times in seconds"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), header_style="dim")
     for name in ("condition", "detector"):
-        table.add_column(name)
-    for name in ("mistakes / peer h", "each lasts, s", "detection mean, s", "worst, s", "missed"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True)
+    for name in ("mistakes", "each lasts", "found after", "at worst", "missed"):
+        table.add_column(name, justify="right", no_wrap=True)
     last = ""
     for row in rows:
         if row.condition != last and last:
-            table.add_section()
+            table.add_row()
         table.add_row(
             row.condition if row.condition != last else "",
             row.detector,

@@ -76,6 +76,15 @@ def test_fire_and_forget_loses_what_it_acknowledged() -> None:
 
 
 @pytest.mark.slow
+def test_a_clock_that_is_behind_swallows_writes_of_overlapping_quorums() -> None:
+    """Last writer wins by its stamp: a node whose clock is slow acknowledges what an older write then hides."""
+    skewed = run("leaderless:r=2,w=2", "skew", node_count=5)
+    assert skewed.judgement.verdicts["linearizable"] == "invalid"
+    assert skewed.staleness.stale_count >= 1
+    assert run("raft", "skew", node_count=5).judgement.strongest == "linearizable"
+
+
+@pytest.mark.slow
 def test_cards_stand_side_by_side_with_their_predictions() -> None:
     """The letters of textbooks come out of the figures, and every prediction is met."""
     options = CompareOptions(
