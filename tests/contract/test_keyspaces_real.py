@@ -188,3 +188,45 @@ def test_a_declaration_that_cannot_be_kept_stops_the_start(make_cluster: Any) ->
 async def _ping(cluster: Any) -> None:
     async with quorate.connect(cluster.url, timeout=0.5) as db:
         await db.get("k")
+
+
+def test_members_come_and_go_with_their_ranges(make_cluster: Any, quorate_command: Command) -> None:
+    """A node that is added takes over its part, one that is removed hands it over first; reads find everything."""
+    cluster = make_cluster(extra=KEYSPACES)
+    cluster.start()
+    at = cluster.at
+    with client(cluster.nodes[1], 3) as carts:
+        for number in range(200):
+            carts.set(f"k{number}", number)
+    node = cluster.add_node(4)
+    node.start()
+    cluster.wait(lambda: node.text().count("is up"), "node 4")
+    with client(node, 3) as carts, pytest.raises(redis.ResponseError, match="has not been told yet"):
+        carts.get("k1")
+    added = quorate_command("members", "--at", at, "add", 4, node.peer, node.redis)
+    assert added.returncode == 0, added.stderr
+
+    def has_settled(version: int, *numbers: int) -> bool:
+        return all(settled(cluster.nodes[number], "carts") >= version for number in numbers)
+
+    cluster.wait(lambda: has_settled(2, 1, 2, 3, 4), "new owners")
+    leader = cluster.wait_for_leader()
+    gone = next(number for number in (1, 2, 3) if number != leader.number)
+    removed = quorate_command("members", "--at", at, "remove", gone)
+    assert removed.returncode == 0, removed.stderr
+    cluster.nodes[gone].end(signal.SIGKILL)
+    left = [number for number in (1, 2, 3, 4) if number != gone]
+    cluster.wait(lambda: has_settled(3, *left), "owners without the removed")
+    for number in left:
+        with client(cluster.nodes[number], 3) as carts:
+            found = [carts.execute_command("QUORATE.ASK", "LEVEL", "ALL", "GET", f"k{place}") for place in range(200)]
+            assert found == [b"%d" % place for place in range(200)]
+    refused = quorate_command("members", "--at", at, "remove", left[0] if left[0] != leader.number else left[1])
+    assert refused.returncode == 1
+    assert "3 copies need as many nodes" in refused.stderr
+
+
+def settled(node: Any, name: str) -> int:
+    status = node.status()
+    found = next((one for one in status["keyspaces"] if one["name"] == name), None) if status else None
+    return int(found["counters"]["settled_version"]) if found else 0
