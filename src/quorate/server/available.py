@@ -18,7 +18,6 @@ from quorate.protocols.leaderless import (
     Adopted,
     Answered,
     Batch,
-    CellChanged,
     Failed,
     LeaderlessConfig,
     Purge,
@@ -69,7 +68,6 @@ class AvailableReplica:
         # The newest topology that the machine was told, and the newest that it uses alone.
         self.topology: Topology | None = None
         self.settled_version = 0
-        self.living_count = 0
         self.checkpoint_count = 0
         self.jobs = available.Jobs(
             name,
@@ -136,9 +134,7 @@ class AvailableReplica:
             on_output=self._on_output,
             on_persist=self._on_persist,
         )
-        cells = self.machine.leaderless.cells
-        self.jobs.cells = cells
-        self.living_count = sum(self.rule.deleted_at_ms(cell) is None for cell in cells.values())
+        self.jobs.cells = self.machine.leaderless.cells
         self.jobs.refusal = None
         self.host.start()
         self._tick()
@@ -211,10 +207,6 @@ class AvailableReplica:
                 self.jobs.answered(output)
             case Failed():
                 self.jobs.failed(output)
-            case CellChanged(_, before, after):
-                rule = self.rule
-                was_alive = bool(before) and rule.deleted_at_ms(before) is None
-                self.living_count += (bool(after) and rule.deleted_at_ms(after) is None) - was_alive
             case Settled(version):
                 self.settled_version = max(version, self.settled_version)
                 log.info("node %d: keyspace %s is settled on topology %d", self.node.env.node, self.name, version)
@@ -301,6 +293,13 @@ class AvailableReplica:
                 self.node.turn.ask()
 
     # -- what is known --------
+
+    @property
+    def living_count(self) -> int:
+        """How many keys this node holds that hold anything alive."""
+        if self.machine is None:
+            return 0
+        return len(self.machine.leaderless.cells) - len(self.machine.leaderless.tombstones)
 
     def counters(self) -> dict[str, int]:
         """Return numbers of this keyspace on this node, by name."""
