@@ -61,4 +61,4 @@ sim: $(STAMP)
 HOURS ?= 1
 soak: $(STAMP)
 	@$(BIN)/quorate sim --seeds 0 --hours $(HOURS) --level both --first $$(date +%s)
-	@$(BIN)/python -m pytest -q -m soak tests/broken
+	@$(BIN)/python -m pytest -q -m soak tests/broken tests/checkers

@@ -1,15 +1,16 @@
-"""Engines and fast paths against brute force, on generated small histories with crashes and lies.
+"""Engines and fast paths against brute force, on generated small histories with crashes, lies and mutations.
 
-More of the same: `python tests/checkers/test_linear_oracle.py 100000`.
+A few thousand here; 100,000 and more with `pytest -m soak tests/checkers`, part of `make soak`.
 """
 
+import contextlib
 import itertools
 import random
-import sys
 
+import msgspec
 import pytest
 
-from quorate.check import Recipe, brute_force, check, generate, model_named
+from quorate.check import NEVER, BadHistory, Recipe, brute_force, check, generate, model_named
 from quorate.check.linear import (
     Problem,
     judge_append_register,
@@ -192,6 +193,48 @@ def compare_distinct(name, first_seed, count):
     return invalid_count
 
 
+def mutate(rng, operations):
+    """Return a history with one thing changed: an answer taken from another, two answers swapped, or an end moved."""
+    done = [place for place, o in enumerate(operations) if o.outcome == "ok"]
+    if len(done) < 2:
+        return operations
+    mutated = list(operations)
+    one, two = rng.sample(done, 2)
+    match rng.randrange(3):
+        case 0:
+            mutated[one] = msgspec.structs.replace(mutated[one], result=operations[two].result)
+        case 1 if operations[one].f == operations[two].f:
+            mutated[one] = msgspec.structs.replace(mutated[one], result=operations[two].result)
+            mutated[two] = msgspec.structs.replace(mutated[two], result=operations[one].result)
+        case _:
+            # An answer that came right after the call: places are spread to make room for it.
+            mutated = [
+                msgspec.structs.replace(o, call=2 * o.call, done=o.done if o.done == NEVER else 2 * o.done)
+                for o in operations
+            ]
+            mutated[one] = msgspec.structs.replace(mutated[one], done=mutated[one].call + 1)
+    return mutated
+
+
+def compare_mutated(name, first_seed, count):
+    """Compare the whole checker with brute force on valid histories that were mutated; return how many were caught."""
+    model, workload, caught_count = model_named(name), WORKLOADS[name], 0
+    for seed in range(first_seed, first_seed + count):
+        rng = random.Random(seed)
+        recipe = Recipe(operation_count=rng.randrange(2, 8), process_count=rng.randrange(1, 4), crash_chance=0.1)
+        mutated = mutate(rng, generate(rng, model, workload, recipe))
+        try:
+            expected = brute_force(model, mutated)
+        except BadHistory:
+            # An answer of another shape never passes; where something else is wrong too, that may be met first.
+            with contextlib.suppress(BadHistory):
+                assert check(mutated, model, explain=False).verdict == "invalid"
+            continue
+        caught_count += not expected
+        assert check(mutated, model, explain=False).is_valid == expected, f"{name}, seed {seed}: {mutated}"
+    return caught_count
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(WORKLOADS))
 def test_both_engines_agree_with_brute_force(name):
@@ -204,9 +247,24 @@ def test_fast_paths_agree_with_brute_force(name):
     assert compare_distinct(name, 0, 1000) > 50
 
 
-if __name__ == "__main__":
-    share = int(sys.argv[1]) // (len(WORKLOADS) + len(FAST))
-    for each in sorted(WORKLOADS):
-        print(each, compare(each, 10_000, share), "not linearizable", flush=True)
-    for each in sorted(FAST):
-        print("distinct", each, compare_distinct(each, 10_000, share), "not linearizable", flush=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
+def test_a_mutated_history_is_caught_when_brute_force_says_so(name):
+    assert compare_mutated(name, 0, 150) > 1
+
+
+SOAK_COUNT = 6_000
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
+def test_engines_agree_with_brute_force_on_very_many_histories(name):
+    """Thirteen models and four fast paths, 6,000 histories each: more than 100,000."""
+    assert compare(name, 10_000, SOAK_COUNT) > 100
+    assert compare_mutated(name, 10_000, SOAK_COUNT) > 100
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", sorted(FAST))
+def test_fast_paths_agree_with_brute_force_on_very_many_histories(name):
+    assert compare_distinct(name, 10_000, SOAK_COUNT) > 300

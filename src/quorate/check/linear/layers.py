@@ -51,8 +51,10 @@ def _judge(operations: Sequence[Operation], f: str, initial: Hashable, *, is_ord
         elif operation.f != "read":
             return None
         elif operation.outcome == "ok":
-            seen = freeze(operation.result) if operation.result is not None else ()
+            # An empty list may be answered as null.
+            seen = () if is_ordered and operation.result is None else freeze(operation.result)
             if not isinstance(seen, tuple):
+                # An answer of another shape is for the model to refuse.
                 return None
             reads.append((seen if is_ordered else tuple(dict.fromkeys(seen)), operation))
     reads.sort(key=lambda row: len(row[0]))
