@@ -1,8 +1,9 @@
 """Whole nodes of a leaderless keyspace in the simulated world: membership, replication and anti-entropy as one machine."""
 
+import msgspec
 import pytest
 
-from quorate.kernel import NodeId, Output, marks, milliseconds, seconds
+from quorate.kernel import Codec, NodeId, Output, marks, milliseconds, seconds
 from quorate.protocols.leaderless import (
     Add,
     Answered,
@@ -15,17 +16,35 @@ from quorate.protocols.leaderless import (
     PeerDown,
     PeerUp,
     Put,
+    Reconfigure,
     Request,
     SetFields,
+    Settled,
     Tick,
     canonical,
     rule_named,
     topology_of,
 )
-from quorate.replication import AVAILABLE_MESSAGES, Available, AvailableConfig
+from quorate.replication import Available, AvailableConfig, AvailableMessage, shared_ranges
 from quorate.sim import Atlas, CoreCluster, CoreHost, FaultSchedule, LinkPolicy, Nemesis, World
 
 WALL_NS = 1_700_000_000_000_000_000
+
+
+class Metered(Codec):  # type: ignore[type-arg]
+    """The messages of a keyspace, each with its size noted."""
+
+    def __init__(self, sizes: dict[str, list[int]]) -> None:
+        super().__init__(AvailableMessage)
+        self.sizes = sizes
+        plain = self.encode
+
+        def encode(message: object) -> bytes:
+            data = plain(message)
+            sizes.setdefault(type(message).__name__, []).append(len(data))
+            return data
+
+        self.encode = encode
 
 
 class Keyspace:
@@ -40,11 +59,15 @@ class Keyspace:
         swim: str | None = None,
         link: LinkPolicy | None = None,
         entropy: bool = True,
+        member_count: int = 0,
         **fields: object,
     ) -> None:
         self.world = World(seed, link=link or LinkPolicy())
         nodes = [NodeId(node) for node in range(1, count + 1)]
-        topology = topology_of(nodes, replica_count=min(3, count))
+        topology = topology_of(nodes[: member_count or count], replica_count=min(3, count))
+        self.settled: list[tuple[int, int]] = []
+        # Kind of message → bytes of each.
+        self.sizes: dict[str, list[int]] = {}
         self.answers: dict[int, Answered | Failed] = {}
         self.token = 0
         self.rule = rule_named(rule)
@@ -60,7 +83,7 @@ class Keyspace:
             self.world,
             make,
             nodes,
-            codec=AVAILABLE_MESSAGES,
+            codec=Metered(self.sizes),
             on_deliver=self.note,
             compact=canonical,
             compact_above=200,
@@ -72,6 +95,8 @@ class Keyspace:
         if isinstance(output, Answered | Failed):
             assert output.token not in self.answers, "one answer a request"
             self.answers[output.token] = output
+        elif isinstance(output, Settled):
+            self.settled.append((int(host.node), output.version))
 
     @property
     def wall_ns(self) -> int:
@@ -298,3 +323,54 @@ def test_the_same_seed_gives_the_same_run() -> None:
         keyspace.run(5)
         hashes.append(keyspace.world.trace_hash)
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_is_compared_with_once_all_have_settled() -> None:
+    """While ranges move, nodes compare by the topology that they settled in, so nobody repairs what is being streamed."""
+    keyspace = Keyspace(5, member_count=4, swim="local")
+    keyspace.run(2)
+    for number in range(60):
+        assert isinstance(keyspace.change(1 + number % 4, b"k%d" % number, Put(b"v"), "QUORUM"), Answered)
+    for node in range(1, 6):
+        entropy = keyspace.machine(node).anti_entropy
+        assert entropy is not None
+        assert entropy.version == 1
+    larger = msgspec.structs.replace(topology_of([NodeId(node) for node in range(1, 6)], replica_count=3), version=2)
+    keyspace.host(1).call(Reconfigure(larger))
+    keyspace.run(20)
+    assert sorted(keyspace.settled) == [(node, 2) for node in range(1, 6)]
+    for node in range(1, 6):
+        entropy = keyspace.machine(node).anti_entropy
+        assert entropy is not None
+        assert entropy.version == 2
+        assert entropy.ranges == shared_ranges(larger, NodeId(node))
+    keyspace.run(15)
+    assert keyspace.differing() == {}
+    assert keyspace.machine(5).counters()["keys"] > 10
+    assert keyspace.machine(5).counters()["entropy_agreed"] > 0
+
+
+@pytest.mark.slow
+def test_messages_are_small_when_nothing_happens_and_bounded_when_much_does() -> None:
+    """Five quiet nodes pay 155 bytes a second each for comparing; a lost disk comes back in messages below 300 KB."""
+    keyspace = Keyspace(5, **no_hints())
+    keyspace.run(2)
+    for number in range(2_000):
+        keyspace.ask(1 + number % 5, b"key:%d" % number, Put(b"v" * 50), "ONE")
+    keyspace.run(30)
+    keyspace.sizes.clear()
+    keyspace.run(20)
+    quiet = {kind: sum(sizes) / 20 / 5 for kind, sizes in keyspace.sizes.items()}
+    assert set(quiet) == {"Ask", "Answer"}
+    assert sum(quiet.values()) < 200
+    keyspace.host(3).power_cut()
+    keyspace.host(3).durable = []
+    keyspace.core.start()
+    keyspace.sizes.clear()
+    keyspace.run(30)
+    assert keyspace.differing() == {}
+    assert keyspace.machine(3).counters()["keys"] > 1_000
+    assert max(max(sizes) for sizes in keyspace.sizes.values()) < 300_000
+    # Each cell crosses about once from each of two owners, not again and again.
+    assert sum(keyspace.sizes["Bundle"]) < 5 * 2_000 * 100
