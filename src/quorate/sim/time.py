@@ -27,6 +27,8 @@ class HostTime:
     def local(self, true: int) -> int:
         """Return the monotonic time at a true time."""
         span = true - self._base_true
+        if not self.drift_ppb:
+            return self._base_local + span
         return self._base_local + span + span * self.drift_ppb // BILLION
 
     def true(self, local: int) -> int:
