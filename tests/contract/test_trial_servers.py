@@ -88,14 +88,6 @@ def test_postgres_with_asynchronous_standbys_loses_acknowledged_writes_at_a_prom
     assert result.verdict == "invalid"
 
 
-def test_one_nats_server_is_valid_though_it_is_killed(tmp_path: Path) -> None:
-    result = tried(
-        tmp_path, "nats", node_count=1, duration=seconds(3), faults=("crash-leader",), fault_duration=seconds(0.5)
-    )
-    assert result.spans
-    assert result.verdict == "valid"
-
-
 def test_clustered_nats_lets_two_updates_of_one_sequence_succeed_until_2_9_21(tmp_path: Path) -> None:
     """nats-io/nats-server#4320: the expected sequence was checked before the proposal alone. No fault is needed."""
     said = subprocess.run(

@@ -5,7 +5,6 @@ node, a bucket) a trial takes one for itself; elsewhere every key begins with a 
 """
 
 import base64
-import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -205,9 +204,12 @@ class NATSSite:
         """Make the bucket."""
         client = self._client(self._url.addresses[0], _PREPARE_TIMEOUT_S)
         try:
-            with contextlib.suppress(errors.OperationError):
-                return await client.make_bucket(replica_count=_NATS_REPLICA_COUNT)
-            await client.make_bucket(replica_count=1)
+            try:
+                await client.make_bucket(replica_count=_NATS_REPLICA_COUNT)
+            except errors.Unreachable:
+                raise
+            except errors.OperationError:  # it has fewer servers
+                await client.make_bucket(replica_count=1)
         finally:
             await client.close()
 
