@@ -37,7 +37,9 @@ class RayEngine:
         self._ray: Any = ray
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
         if address is None:
-            options |= {"address": "local", "num_cpus": slot_count, "include_dashboard": False}
+            # Nobody outside has business with it.
+            here = {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
+            options |= {"address": "local", "num_cpus": slot_count, **here}
         else:
             options |= {"address": address}
         try:
@@ -45,7 +47,8 @@ class RayEngine:
         except ImportError as cause:
             raise UsageError(f"this engine needs Ray's client: pip install 'quorate[ray]' ({cause})") from cause
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as cause:
-            raise EngineFailed(f"no Ray cluster answers at {address or 'this machine'}: {cause}") from cause
+            hint = "" if address is None else "; a cluster that asks for a token needs RAY_AUTH_MODE=token here too"
+            raise EngineFailed(f"no Ray cluster answers at {address or 'this machine'}: {cause}{hint}") from cause
         self._task: Any = ray.remote(num_cpus=1)(run_in_child)
         self._handles: dict[Any, Handle] = {}
         self._submitted_count = 0
