@@ -117,6 +117,12 @@ def explore(
     ] = False,
     steps: Annotated[int, typer.Option("--steps", help="With --walks: choices in one, at most.", min=1)] = 200,
     seed: Annotated[int, typer.Option("--seed", help="With --walks: what reproduces them.")] = 1,
+    on: Annotated[
+        str | None, typer.Option("--on", help="With --walks: as jobs of local:N, dask://HOST:PORT, ray://HOST:PORT …")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="With --on: keep what comes back there, and go on from it.")
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option("--checkpoint", "--resume", help="Go on from this file, and keep it. Load only your own."),
@@ -153,7 +159,7 @@ def explore(
         is_guided=guided, step_count_max=steps, seed=seed, checkpoint=checkpoint,
         checkpoint_seconds=checkpoint_seconds, html=html, transcript=transcript, is_simulated=simulate,
     )  # fmt: skip
-    raise typer.Exit(run_exploration(options, console))
+    raise typer.Exit(run_exploration(options, console, on=on, results=results))
 
 
 def _placement() -> None:

@@ -6,25 +6,36 @@ from typing import Any
 from rich.console import Console
 
 from quorate.check import explore as x
-from quorate.kernel import Seeds, marks
+from quorate.kernel.errors import UsageError
 from quorate.lab.exploring.catalogue import EXPLORABLE, filled, make_explorable
 from quorate.lab.exploring.driving import Driving
 from quorate.lab.exploring.options import Explorable, ExploreOptions
 from quorate.lab.exploring.transcripts import say_simulated, write_transcript
+from quorate.lab.exploring.walking import walk_elsewhere, walk_part
 
 
-def run_exploration(options: ExploreOptions, console: Console) -> int:
+def run_exploration(
+    options: ExploreOptions, console: Console, *, on: str | None = None, results: Path | None = None
+) -> int:
     """Explore, show progress, print what was found; return 0 if all holds, 1 if not, 2 if it is not known.
 
     Interrupted from the keyboard it says what it knows so far, and keeps it if there is a checkpoint file.
 
+    Args:
+        options: what, and how.
+        console: where it is told.
+        on: an engine of `quorate.lab.scale` that takes the walks; None: this process.
+        results: with an engine: keeps what walks found.
+
     Raises:
-        UsageError: there is no such system, or the options do not fit it or each other.
+        UsageError: there is no such system or engine, or the options do not fit it or each other.
     """
     options = filled(options)
     made = make_explorable(options)
     if options.walk_count:
-        return _walk(made, options, console)
+        return _walk(made, options, console, on=on, results=results)
+    if on is not None:
+        raise UsageError("--on is for --walks; a search spreads over the cores of this machine with --workers")
     search = x.Search(
         made.system, made.properties, order=options.order, sleep_sets=options.sleep_sets, depth_max=options.depth_max
     )
@@ -55,22 +66,9 @@ def list_systems(console: Console) -> None:
         console.print(f"{entry.name:20} {states:>14}  {entry.words}", highlight=False, soft_wrap=True)
 
 
-def _walk(made: Explorable, options: ExploreOptions, console: Console) -> int:
+def _walk(made: Explorable, options: ExploreOptions, console: Console, *, on: str | None, results: Path | None) -> int:
     """Draw random runs: they refute, they never prove."""
-    claims = [claim for claim in made.properties if claim.kind != "eventually"]
-    rng = Seeds(options.seed).stream("explore", options.name)
-    bounds: dict[str, Any] = {
-        "walk_count": options.walk_count,
-        "step_count_max": options.step_count_max,
-        "stop_at_first": True,
-    }
-    if options.is_guided:
-        marks.reset()
-        walks = x.walk_by_coverage(made.system, claims, rng, marks=marks.counts, **bounds)
-    elif options.pct_depth:
-        walks = x.walk_by_priority(made.system, claims, rng, depth=options.pct_depth, **bounds)
-    else:
-        walks = x.walk(made.system, claims, rng, **bounds)
+    walks = walk_part(made, options) if on is None else walk_elsewhere(made, options, console, on=on, results=results)
     for number, (name, example) in enumerate(walks.counterexamples.items()):
         _show_example(made, name, example, options, console, number=number)
     for name, count in walks.seen.items():

@@ -75,7 +75,7 @@ class _Measuring:
     def run(self) -> int:
         options, say = self.options, self._say
         broken = ""
-        with open_results(options.results) as results, open_engine(options.on) as engine:
+        with open_results(options.results) as results, open_engine(options.on, preload=(__name__,)) as engine:
             for repair in results.repairs if results is not None else ():
                 say(repair)
             drive = Drive(engine, results, self._take, on_trouble=self._on_trouble)

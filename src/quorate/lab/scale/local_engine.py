@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
@@ -21,14 +21,18 @@ class LocalEngine:
     The standard pool breaks as a whole when one of its processes dies, and cannot say which of its jobs did it.
     """
 
-    def __init__(self, slot_count: int, *, jobs_per_process: int = 1) -> None:
+    def __init__(self, slot_count: int, *, jobs_per_process: int = 1, preload: Sequence[str] = ()) -> None:
         """Start nothing yet.
 
         Args:
             slot_count: processes.
             jobs_per_process: a process is replaced after so many jobs: simulated programs leave dead tasks behind.
+            preload: modules that the server of processes imports once, for all that it forks; no effect when this
+                process has such a server already.
         """
         assert slot_count >= 1, "somebody must do the work"
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload([__name__, *preload])
         self._jobs_per_process = max(1, jobs_per_process)
         self._pools: list[ProcessPoolExecutor | None] = [None] * slot_count
         self._free = list(range(slot_count))
@@ -57,7 +61,7 @@ class LocalEngine:
             if pool is None:
                 pool = self._pools[slot] = ProcessPoolExecutor(
                     1,
-                    mp_context=get_context("forkserver"),
+                    mp_context=self._context,
                     initializer=_begin,
                     max_tasks_per_child=self._jobs_per_process,
                 )

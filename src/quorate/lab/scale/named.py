@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -20,20 +20,21 @@ _NAME = re.compile(r"(?:(?P<kind>dask|ray)://)?(?P<host>[^:/\s]+|\[[0-9a-fA-F:]+
 
 
 @contextmanager
-def open_engine(on: str, *, jobs_per_process: int = 1) -> Iterator[Engine]:
+def open_engine(on: str, *, jobs_per_process: int = 1, preload: Sequence[str] = ()) -> Iterator[Engine]:
     """Start or join an engine for the length of a block; what was started for it ends with it.
 
     Args:
         on: local or local:N for processes of this machine; dask://HOST:PORT for a scheduler; ray://HOST:PORT for a
             cluster's client port, ray://auto for the cluster that this machine belongs to. dask://local and ray://local
             start one here, with :N workers, else one per processor.
-        jobs_per_process: of the local pool; the others run each job in a process of its own.
+        jobs_per_process: of the local pool; behind the others a process is replaced after a number of seeds.
+        preload: modules that jobs need; processes of the local pool start with them.
 
     Raises:
         UsageError: the name is none of these, or its engine is not installed.
         EngineFailed: nobody answers there.
     """
-    engine = _make(on, jobs_per_process)
+    engine = _make(on, jobs_per_process, preload)
     try:
         yield engine
     finally:
@@ -61,7 +62,7 @@ def _parse(on: str) -> tuple[str, str, int | None]:
     return kind, host, count
 
 
-def _make(on: str, jobs_per_process: int) -> Engine:
+def _make(on: str, jobs_per_process: int, preload: Sequence[str]) -> Engine:
     kind, host, number = _parse(on)
     is_here = host == "local"
     slot_count = number if is_here and number is not None else os.cpu_count() or 1
@@ -78,4 +79,4 @@ def _make(on: str, jobs_per_process: int) -> Engine:
         case _:
             from quorate.lab.scale.local_engine import LocalEngine
 
-            return LocalEngine(slot_count, jobs_per_process=jobs_per_process)
+            return LocalEngine(slot_count, jobs_per_process=jobs_per_process, preload=preload)

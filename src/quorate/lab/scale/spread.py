@@ -77,7 +77,7 @@ def spread(
                 take(Found(job, data, is_known=True))
         # An engine is not started for nothing.
         if unknown:
-            with open_engine(on, jobs_per_process=jobs_per_process) as engine:
+            with open_engine(on, jobs_per_process=jobs_per_process, preload=(task.partition(":")[0],)) as engine:
                 report = Drive(engine, kept, take).run(unknown)
             if report.is_interrupted:
                 raise KeyboardInterrupt
