@@ -9,6 +9,11 @@ from rich.console import Console
 
 placement = typer.Typer(help="Ways to place keys on nodes.", add_completion=False, no_args_is_help=True)
 
+On = Annotated[
+    str | None, typer.Option("--on", help="With --walks: as jobs of local:N, dask://HOST:PORT, ray://HOST:PORT …")
+]
+ResultsFile = Annotated[Path | None, typer.Option("--results", help="With --on: keep what comes back, go on from it.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the tree."""
@@ -117,12 +122,8 @@ def explore(
     ] = False,
     steps: Annotated[int, typer.Option("--steps", help="With --walks: choices in one, at most.", min=1)] = 200,
     seed: Annotated[int, typer.Option("--seed", help="With --walks: what reproduces them.")] = 1,
-    on: Annotated[
-        str | None, typer.Option("--on", help="With --walks: as jobs of local:N, dask://HOST:PORT, ray://HOST:PORT …")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option("--results", help="With --on: keep what comes back there, and go on from it.")
-    ] = None,
+    on: On = None,
+    results: ResultsFile = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option("--checkpoint", "--resume", help="Go on from this file, and keep it. Load only your own."),
