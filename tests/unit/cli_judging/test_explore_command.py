@@ -92,3 +92,37 @@ def test_sleep_sets_without_depth_are_refused():
     with pytest.raises(UsageError, match="--order depth"):
         explore(name="2pc", sleep_sets=True)
     assert explore(name="2pc", sleep_sets=True, order="depth")[0] == 0
+
+
+@pytest.mark.slow
+def test_symmetry_of_nodes_leaves_fewer_states_and_the_same_verdicts():
+    """Two quiet nodes of Raft are alike; and the counterexample that is found has the same length."""
+    status, text = explore(name="raft", node_count=3, quiet=(2, 3), is_symmetric=True)
+    assert status == 0
+    assert "242 states (all of them)" in text
+    status, text = explore(name="raft-forgets-votes", is_symmetric=True, is_simulated=True)
+    assert status == 1
+    assert "one leader per term (8 choices)" in text
+    assert "broken there too" in text
+
+
+def test_symmetry_is_refused_where_nodes_are_not_alike():
+    with pytest.raises(UsageError, match=r"they are: .*raft"):
+        explore(name="bully", is_symmetric=True)
+
+
+def test_guided_walks_say_what_they_met():
+    status, text = explore(name="2pc", walk_count=20, is_guided=True)
+    assert status == 2
+    assert "shapes and marks met" in text
+
+
+def test_a_bug_of_the_museum_can_be_explored():
+    with pytest.raises(UsageError, match="not in the Raft machine"):
+        explore(name="raft", bug="no-fsync")
+    with pytest.raises(UsageError, match="no bug is named"):
+        explore(name="raft", bug="none")
+    options = {"name": "raft", "bug": "votes-for-everybody", "node_count": 3, "proposal_count": 0, "quiet": (2,)}
+    status, text = explore(**options)
+    assert status == 1
+    assert "does not hold: one leader per term" in text

@@ -1,6 +1,6 @@
 """Exploring systems whole, or at random: states, choices, properties, counterexamples and their pictures."""
 
-from quorate.check.explore.canonical import Still, canonical
+from quorate.check.explore.canonical import Name, Still, canonical
 from quorate.check.explore.cluster import Cluster
 from quorate.check.explore.diagram import Row, draw_html, draw_text, rows_of
 from quorate.check.explore.examples import (
@@ -28,6 +28,7 @@ __all__ = [
     "Example",
     "Exploration",
     "Lasso",
+    "Name",
     "Node",
     "Packed",
     "Pool",

@@ -6,6 +6,7 @@ and sets are sorted, so their history does not show.
 
 import random
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
@@ -18,7 +19,9 @@ def canonical(
     *,
     relative: frozenset[str] = frozenset(),
     ordered: frozenset[str] = frozenset(),
+    unordered: frozenset[str] = frozenset(),
     now: int = 0,
+    names: Mapping[int, int] | None = None,
 ) -> bytes:
     """Return the canonical bytes of plain data: scalars, containers, structs, enums, objects with attributes.
 
@@ -29,28 +32,40 @@ def canonical(
         relative: names of attributes and fields whose whole numbers are instants, in containers too (not as keys): they
             are written as what has passed since.
         ordered: names of attributes and fields with maps, in containers too, whose order counts.
+        unordered: names of attributes and fields with sequences whose order does not count.
         now: the moment to which instants are relative.
+        names: other names for some `Name`s; no other number is one.
 
     Raises:
         TypeError: something that is not plain data, such as a function or a generator.
 
     Complexity: O(size of the value), and sorting of maps and sets.
     """
-    writer = _Writer(ignore, relative, ordered, now)
-    writer.write(value)
-    return bytes(writer.out)
+    return _Writer(_Rules(ignore, relative, ordered, unordered), now, names or {}).apart(value)
+
+
+class Name(int):
+    """The id of a node whose part another node could play: what symmetry reduction may rename."""
+
+    __slots__ = ()
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    ignore: frozenset[str]
+    relative: frozenset[str]
+    ordered: frozenset[str]
+    unordered: frozenset[str]
 
 
 class _Writer:
-    def __init__(self, ignore: frozenset[str], relative: frozenset[str], ordered: frozenset[str], now: int) -> None:
-        self.ignore = ignore
-        self.relative = relative
-        self.ordered = ordered
+    def __init__(self, rules: _Rules, now: int, names: Mapping[int, int]) -> None:
+        self.rules = rules
         self.now = now
+        self.names = names
         self.out = bytearray()
 
-    def _apart(self, value: Any) -> bytes:
-        writer = _Writer(self.ignore, self.relative, self.ordered, self.now)
+    def apart(self, value: Any) -> bytes:
+        writer = _Writer(self.rules, self.now, self.names)
         writer.write(value)
         return bytes(writer.out)
 
@@ -64,7 +79,9 @@ class _Writer:
             case Enum():
                 self._text(b"E", f"{type(value).__name__}.{value.name}")
             case int():
-                self._text(b"i", str(value))
+                if type(value) is Name:
+                    value = self.names.get(value, value)
+                self._text(b"i", str(int(value)))
             case float():
                 self._text(b"f", repr(value))
             case str():
@@ -79,12 +96,12 @@ class _Writer:
                 out += b")"
             case dict():
                 out += b"{"
-                for key, item in sorted([(self._apart(key), self._apart(item)) for key, item in value.items()]):
+                for key, item in sorted([(self.apart(key), self.apart(item)) for key, item in value.items()]):
                     out += key
                     out += item
                 out += b"}"
             case set() | frozenset():
-                out += b"<" + b"".join(sorted(self._apart(item) for item in value)) + b">"
+                out += b"<" + b"".join(sorted(self.apart(item) for item in value)) + b">"
             case random.Random():
                 self.write((type(value).__name__, value.getstate()))
             case _:
@@ -103,14 +120,17 @@ class _Writer:
             names = sorted((slots,) if isinstance(slots, str) else slots)
         self._text(b"O", kind.__name__)
         for name in names:
-            if name in self.ignore:
+            if name in self.rules.ignore:
                 continue
             self._text(b".", name)
             held = getattr(value, name)
-            if name in self.relative:
+            if name in self.rules.relative:
                 held = self._since(held)
-            if name in self.ordered:
+            if name in self.rules.ordered:
                 held = _in_order(held)
+            if name in self.rules.unordered and isinstance(held, list | tuple):
+                self.out += b"<" + b"".join(sorted(self.apart(item) for item in held)) + b">"
+                continue
             self.write(held)
         self.out += b";"
 

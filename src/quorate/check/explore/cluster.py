@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from quorate.check.explore.canonical import canonical
+from quorate.check.explore.outlines import outline, renamings_of
 from quorate.check.explore.scope import Choice, ClusterState, Node, Scope
 from quorate.check.explore.system import System
 from quorate.kernel import (
@@ -42,8 +43,6 @@ from quorate.kernel import (
 # Beyond every timeout that a machine could set.
 _LEAP: Final = seconds(86_400)
 _KNOWN_NODES_MAX: Final = 50_000
-# Below it a number is a part of a shape: a term, a place in the log, a count.
-_SMALL_NUMBER: Final = 16
 
 
 class Cluster(System[ClusterState, Choice]):
@@ -59,6 +58,9 @@ class Cluster(System[ClusterState, Choice]):
         relative: fields that hold instants, alone or in containers: a state's key has their distance from the node's
             clock, so that states that differ only in the hour are one.
         ordered: fields with maps on whose order something depends; a state's key has no order of maps otherwise.
+        alike: groups of nodes that differ in nothing but their names, which are all `Name`s: states that are renamings
+            of each other are one. Nobody may compare names, or make other numbers of them.
+        unordered: fields with sequences whose order nothing depends on, such as sorted names.
 
     Complexity: a step copies one machine.
     """
@@ -72,6 +74,8 @@ class Cluster(System[ClusterState, Choice]):
         ignore: Sequence[str] = ("now",),
         relative: Sequence[str] = (),
         ordered: Sequence[str] = (),
+        alike: Sequence[Sequence[NodeId]] = (),
+        unordered: Sequence[str] = (),
     ) -> None:
         self.make = make
         self.scope = scope
@@ -79,6 +83,11 @@ class Cluster(System[ClusterState, Choice]):
         self.ignore = frozenset(ignore)
         self.relative = frozenset(relative)
         self.ordered = frozenset(ordered)
+        self.unordered = frozenset(unordered)
+        self.renamings = renamings_of(scope.nodes, alike)
+        self.renames = len(self.renamings) > 1
+        # (canonical bytes of a message, renaming) → its bytes under the renaming.
+        self._renamed: dict[tuple[bytes, int], bytes] = {}
         # Nodes that were unpacked, by their keys: most states share most of their nodes.
         self._known: dict[bytes, Node] = {}
         self._places = {node: place for place, node in enumerate(scope.nodes)}
@@ -190,15 +199,47 @@ class Cluster(System[ClusterState, Choice]):
         return msgspec.structs.replace(state, nodes=nodes, network=self._posted(network, sent), **changes)
 
     def key(self, state: ClusterState) -> Hashable:
-        """Return 128 bits over all nodes, messages and counts: two of a million states collide once in 10^26."""
+        """Return 128 bits over all nodes, messages and counts: two of a million states collide once in 10^26.
+
+        With nodes that are alike, the least of these over all renamings.
+        """
+        if not self.renames:
+            return self._key([node.key for node in state.nodes], state.network, state)
+        return min([self.renamed_key(state, number) for number in range(len(self.renamings))])
+
+    def renamed_key(self, state: ClusterState, number: int) -> bytes:
+        """Return what would be the key of a state, were its nodes renamed."""
+        names = self.renamings[number]
+        keys = [b""] * len(state.nodes)
+        for name, node in zip(self.scope.nodes, state.nodes, strict=True):
+            keys[self._places[NodeId(names[name])]] = node.keys[number]
+        network = [
+            (NodeId(names[to]), NodeId(names[sender]), self._message(data, message, number), message)
+            for to, sender, data, message in state.network
+        ]
+        network.sort(key=(lambda row: row[:2]) if self.scope.is_fifo else (lambda row: row[:3]))
+        return self._key(keys, network, state)
+
+    def _key(
+        self, keys: Sequence[bytes], network: Sequence[tuple[NodeId, NodeId, bytes, Message]], state: ClusterState
+    ) -> bytes:
         digest = hashlib.blake2b(digest_size=16)
-        for node in state.nodes:
-            digest.update(node.key)
-        for receiver, sender, data, _ in state.network:
+        for key in keys:
+            digest.update(key)
+        for receiver, sender, data, _ in network:
             digest.update(b"%d,%d,%d:" % (receiver, sender, len(data)))
             digest.update(data)
         digest.update(repr((state.calls_left, state.lose_left, state.repeat_left, state.crash_left)).encode())
         return digest.digest()
+
+    def _message(self, data: bytes, message: Message, number: int) -> bytes:
+        renamed = self._renamed.get((data, number))
+        if renamed is None:
+            if len(self._renamed) >= _KNOWN_NODES_MAX:
+                self._renamed.clear()
+            renamed = canonical(message, unordered=self.unordered, names=self.renamings[number])
+            self._renamed[data, number] = renamed
+        return renamed
 
     def pack(self, state: ClusterState) -> bytes:
         """Return a state without what can be made again from it: each machine is there once, not twice."""
@@ -210,7 +251,7 @@ class Cluster(System[ClusterState, Choice]):
         rows, *rest = pickle.loads(data)
         nodes = []
         for is_up, *fields in rows:
-            key = fields[-1]
+            key = fields[-2]
             if key not in self._known:
                 if len(self._known) >= _KNOWN_NODES_MAX:
                     self._known.clear()
@@ -224,7 +265,7 @@ class Cluster(System[ClusterState, Choice]):
         Words, truth values, small numbers (terms, places, counts) and lengths of a machine's own fields count; what is
         in its containers does not, nor how many messages there are.
         """
-        nodes = tuple([(_outline(node.machine, self.ignore, 2), bool(node.writes)) for node in state.nodes])
+        nodes = tuple([(outline(node.machine, self.ignore, 2), bool(node.writes)) for node in state.nodes])
         kinds = tuple(sorted(dict.fromkeys(type(message).__name__ for _, _, _, message in state.network)))
         return nodes, kinds
 
@@ -326,11 +367,16 @@ class Cluster(System[ClusterState, Choice]):
         outbox: Outbox | None = None,
     ) -> Node:
         timers = tuple(sorted(running))
-        key = self.node_key(
-            machine, outbox, records=records, writes=writes, running=running, timers_left=timers_left, seen=seen
-        )
+        keys = [
+            self.node_key(
+                machine, outbox, records=records, writes=writes, running=running, timers_left=timers_left, seen=seen,
+                names=names,
+            )
+            for names in self.renamings
+        ]  # fmt: skip
         dues = tuple([running[timer] for timer in timers])
-        return Node(machine, blob, records, writes, timers, dues, timers_left, seen, key)
+        others = tuple(keys) if self.renames else ()
+        return Node(machine, blob, records, writes, timers, dues, timers_left, seen, keys[0], others)
 
     def node_key(
         self,
@@ -342,6 +388,7 @@ class Cluster(System[ClusterState, Choice]):
         running: Mapping[str, int],
         timers_left: tuple[int, ...],
         seen: tuple[Hashable, ...],
+        names: Mapping[int, int] | None = None,
     ) -> bytes:
         """Return what identifies a node: 128 bits over its machine and all that its future depends on.
 
@@ -353,6 +400,7 @@ class Cluster(System[ClusterState, Choice]):
             running: timer → deadline.
             timers_left: how often each timer of the scope may still fire.
             seen: what `observe` kept.
+            names: other names for the nodes.
         """
         now = 0 if machine is None else int(machine.now)
         # A timer that may never fire again is as good as none; when it fires matters only where time is kept.
@@ -366,7 +414,9 @@ class Cluster(System[ClusterState, Choice]):
             self.ignore,
             relative=self.relative,
             ordered=self.ordered,
+            unordered=self.unordered,
             now=now,
+            names=names,
         )
         return hashlib.blake2b(data, digest_size=16).digest()
 
@@ -377,7 +427,11 @@ class Cluster(System[ClusterState, Choice]):
     ) -> tuple[tuple[NodeId, NodeId, bytes, Message], ...]:
         if not sent:
             return network
-        posted = [(to, sender, canonical(message), message) for to, sender, message in sent if to in self._places]
+        posted = [
+            (to, sender, canonical(message, unordered=self.unordered), message)
+            for to, sender, message in sent
+            if to in self._places
+        ]
         merged = [*network, *posted]
         # Stable for links that keep their order: only the links are sorted.
         merged.sort(key=(lambda row: row[:2]) if self.scope.is_fifo else (lambda row: row[:3]))
@@ -420,25 +474,6 @@ class _Performing:
                     kept = self.cluster.observe(self.name, output)
                     if kept is not None:
                         self.seen.append(kept)
-
-
-def _outline(value: Any, ignore: frozenset[str], depth: int) -> Hashable:
-    """Return the words, truth values, small numbers and (up to three) lengths among an object's fields."""
-    match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return value if abs(value) < _SMALL_NUMBER else "large"
-        case list() | dict() | tuple():
-            return min(3, len(value))
-        case _ if not depth:
-            return type(value).__name__
-        case msgspec.Struct():
-            names: Sequence[str] = type(value).__struct_fields__
-        case _:
-            names = list(getattr(value, "__dict__", ()))
-    inside = tuple([_outline(getattr(value, name), ignore, depth - 1) for name in names if name not in ignore])
-    return (type(value).__name__, inside)
 
 
 def short(value: object, limit: int = 60) -> str:

@@ -72,8 +72,9 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     timers_left: tuple[int, ...]
     # What `observe` kept of its outputs, this life and earlier ones.
     seen: tuple[Hashable, ...]
-    # Digest of all of the above.
+    # Digest of all of the above; and one for each renaming of the nodes, this one first, where there are any.
     key: bytes
+    keys: tuple[bytes, ...] = ()
 
 
 class ClusterState(msgspec.Struct, frozen=True, gc=False):

@@ -120,13 +120,28 @@ def _refuse(options: ExploreOptions) -> Explorable:
 def nodes_of(options: ExploreOptions) -> tuple[NodeId, ...]:
     """Return the nodes of a scope: 1 to as many as the options say."""
     assert options.node_count is not None, "options are filled in before a system is made"
-    return tuple(NodeId(place) for place in range(1, options.node_count + 1))
+    kind = x.Name if options.is_symmetric else int
+    return tuple(NodeId(kind(place)) for place in range(1, options.node_count + 1))
 
 
 def campaigns(options: ExploreOptions) -> int:
     """Return how often the clock of each node may act."""
     assert options.campaign_count is not None, "options are filled in before a system is made"
     return options.campaign_count
+
+
+def alike_of(options: ExploreOptions, *, special: tuple[NodeId, ...] = ()) -> tuple[tuple[NodeId, ...], ...]:
+    """Return the groups of nodes that a scope treats alike: those whose clock acts, and those that are quiet.
+
+    Args:
+        options: without `is_symmetric` there are none.
+        special: nodes that are called, or are set apart in another way.
+    """
+    if not options.is_symmetric:
+        return ()
+    rest = [node for node in nodes_of(options) if node not in special]
+    quiet = tuple(node for node in rest if node in (options.quiet or ()))
+    return tuple(group for group in (tuple(node for node in rest if node not in quiet), quiet) if len(group) > 1)
 
 
 def scope_of(

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from quorate.check import explore as x
 from quorate.kernel import NodeId, Output, Record, errors
-from quorate.lab.exploring.catalogue import campaigns, explorable, nodes_of, scope_of
+from quorate.lab.exploring.catalogue import alike_of, campaigns, explorable, nodes_of, scope_of
 from quorate.lab.exploring.options import Explorable, ExploreOptions
 from quorate.lab.museum import BUGS, bug_named
 from quorate.protocols.raft import Committed, Configuration, Propose, Raft, RaftConfig, RaftRecord
@@ -26,7 +26,7 @@ class _ForgetsVotes(Raft):
 
 
 @explorable(
-    "raft", "Raft as it runs in production", states=207, machines=(Raft,), node_count=2,
+    "raft", "Raft as it runs in production", states=207, machines=(Raft,), can_rename=True, node_count=2,
     proposal_count=1,
 )  # fmt: skip
 def raft(options: ExploreOptions) -> Explorable:
@@ -35,7 +35,7 @@ def raft(options: ExploreOptions) -> Explorable:
 
 
 @explorable(
-    "raft-forgets-votes", "the same without its vote on disk: two leaders of one term", states=None,
+    "raft-forgets-votes", "the same without its vote on disk: two leaders of one term", states=None, can_rename=True,
     node_count=3, quiet=(2,), crash_count=1,
 )  # fmt: skip
 def raft_forgets_votes(options: ExploreOptions) -> Explorable:
@@ -81,7 +81,11 @@ def _raft(options: ExploreOptions, kind: type[Raft]) -> Explorable:
         x.always("one leader per term", _has_one_leader_per_term),
         x.always("one entry per index", _applies_one_entry_per_index),
     )
-    return Explorable(x.Cluster(make, scope, observe=observe, ignore=_IGNORED), safe + goals)
+    alike = alike_of(options, special=nodes[:1] if calls else ())
+    system = x.Cluster(
+        make, scope, observe=observe, ignore=_IGNORED, alike=alike, unordered=("voters", "learners", "outgoing")
+    )
+    return Explorable(system, safe + goals)
 
 
 def _has_one_leader_per_term(state: x.ClusterState) -> bool:
