@@ -18,7 +18,6 @@ from quorate.protocols.leaderless.changes import (
     AnyChange,
     Change,
     Count,
-    Delete,
     Put,
     Remove,
     RemoveFields,
@@ -92,6 +91,7 @@ class CellRule:
             dots: whether putting a string needs a dot.
         """
         self.name = name
+        self.keeps_siblings = string.code == SIBLINGS
         self._string = string
         self._dots = dots
         self._kinds: Mapping[int, Kind] = {kind.code: kind for kind in (string, *others)}
@@ -114,14 +114,18 @@ class CellRule:
         Raises:
             ChangeRefused: WRONGTYPE: another kind is alive; ERR: there is no such kind here; or the kind's own reason.
         """
+        code = self._codes.get(type(change))
+        is_alone = not cell or cell[0] == code
+        if code in self._kinds and code is not None and is_alone and (not context or context[0] == code):
+            # Almost always: nothing there but the kind of the change.
+            return self._kinds[code].change(cell, change, actor=actor, stamp=stamp, context=context)
         parts = self._parts(cell)
         contexts = self._tokens(context)
-        if isinstance(change, Delete):
+        if code is None:
             for code in list(parts) or [self._string.code]:
                 kind, known = self._kinds[code], contexts.get(code, b"")
                 parts[code] = kind.change(parts.get(code, b""), change, actor=actor, stamp=stamp, context=known)
             return _joined(parts)
-        code = self._codes[type(change)]
         kind_of_change = self._kinds.get(code)
         if kind_of_change is None:
             raise ChangeRefused("ERR", f"keyspaces with conflicts = {self.name!r} hold no such type")
@@ -157,6 +161,8 @@ class CellRule:
 
     def token(self, cell: bytes) -> bytes:
         """Return the token of a cell: of a mixed one, those of its parts."""
+        if cell and (only := self._kinds.get(cell[0])) is not None:
+            return only.token(cell)
         tokens = {kind.code: kind.token(part) for kind, part in self._with_kinds(cell)}
         return _joined(tokens)
 
@@ -170,6 +176,8 @@ class CellRule:
 
     def stamp(self, token: bytes) -> HybridStamp | None:
         """Return the largest stamp that a token carries."""
+        if token and (only := self._kinds.get(token[0])) is not None:
+            return only.stamp(token)
         stamps = [self._kinds[code].stamp(part) for code, part in self._tokens(token).items()]
         return max((stamp for stamp in stamps if stamp is not None), default=None)
 
@@ -201,6 +209,8 @@ class CellRule:
         """Return parts by kind, ascending. Raises: Malformed: no cell, or a kind that this rule does not have."""
         if not cell:
             return {}
+        if cell[0] in self._kinds:
+            return {cell[0]: cell}
         parts = _PARTS.decode(memoryview(cell)[1:]) if cell[0] == MIXED else [cell]
         codes = [part[0] if part else MIXED for part in parts]
         if codes != sorted(set(codes)) or any(code not in self._kinds for code in codes):

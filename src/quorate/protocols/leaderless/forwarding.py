@@ -67,7 +67,7 @@ class Forwarding(Reading):
     ) -> None:
         """Let an owner that can be reached coordinate a change."""
         route = self._route(key)
-        able = [node for node in self._by_nearness(route) if node in route.old_nodes and node not in self.down]
+        able = [node for node in route.near if node in route.old_nodes and node not in self.down]
         owner = able[0] if able else None
         if owner is None:
             self._fail(origin, "UNREACHABLE", "no owner of the key is reachable, and this change needs one")

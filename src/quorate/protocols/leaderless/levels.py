@@ -24,7 +24,11 @@ class Need(msgspec.Struct, frozen=True):
 
     def is_met(self, answered: Container[NodeId]) -> bool:
         """Return whether enough of the nodes are among those that answered."""
-        return sum(node in answered for node in self.nodes) >= self.count
+        left = self.count
+        for node in self.nodes:
+            if node in answered:
+                left -= 1
+        return left <= 0
 
 
 def check_level(level: str, *, is_read: bool) -> None:

@@ -17,7 +17,6 @@ from quorate.kernel import Duration, Instant, NodeId, Record, later, marks
 from quorate.protocols.leaderless.config import LeaderlessConfig
 from quorate.protocols.leaderless.levels import Need
 from quorate.protocols.leaderless.messages import Ask, Keep, Told, ToldDigest, Write
-from quorate.protocols.leaderless.routes import Route
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.state import Origin
 from quorate.protocols.leaderless.writing import Writing
@@ -62,12 +61,14 @@ class Reading(Writing):
         """Read a key through this node."""
         route = self._route(key)
         needs = route.needs(level)
+        if self._read_here(origin, key, needs, at_least):
+            return
         told = self._recipients(key, route)
         if not self._can_meet(needs, told):
             marks.hit("leaderless: a read is refused beforehand")
             self._fail(origin, "UNREACHABLE", f"level {level} cannot be met: too few owners of the key are reachable")
             return
-        others = {target: owner for owner in self._by_nearness(route) if (target := told[owner]) is not None}
+        others = {target: owner for owner in route.near if (target := told[owner]) is not None}
         deadline = later(self.now, timeout)
         read = PendingRead(self._number(), origin, key, level, needs, at_least, deadline, {}, others, {}, {}, {})
         self.reads[read.number] = read
@@ -77,14 +78,15 @@ class Reading(Writing):
             read.patience = self.config.speculative_delay or self.config.hint_delay
             self._due_in(read.number, min(read.deadline, later(self.now, read.patience)))
 
-    def _by_nearness(self, route: Route) -> list[NodeId]:
-        """Return the owners: this node first, then its data centre, then the others."""
-        nodes, own = route.nodes, self.node
-        if len(self.router.preferences[-1].datacenters) == 1:
-            return [own, *(node for node in nodes if node != own)] if own in nodes else list(nodes)
-        near = self.router.datacenter
-        known = self.router.datacenter_of
-        return sorted(nodes, key=lambda node: (node != own, known(node) != near))
+    def _read_here(self, origin: Origin, key: bytes, needs: tuple[Need, ...], at_least: bytes) -> bool:
+        """Answer at once where this node's own copy is all that the level asks; return whether it is."""
+        if not self.config.speculative_delay or any(need.count > 1 or self.node not in need.nodes for need in needs):
+            return False
+        cell = self._view(key)
+        if at_least and not self._is_fresh(at_least, cell):
+            return False
+        self._answer(origin, cell, eager=key not in self.unstable)
+        return True
 
     def _ask_first(self, read: PendingRead) -> None:
         """Ask those who are needed: the nearest for the cell, the others for a digest."""
@@ -164,9 +166,9 @@ class Reading(Writing):
                 self._ask(read, node, is_digest=False)
         if not all(need.is_met(known) for need in read.needs):
             return
-        if read.at_least and not self._is_fresh(read, merged):
+        if read.at_least and not self._is_fresh(read.at_least, merged):
             merged = self._ask_everybody(read)
-            if not self._is_fresh(read, merged):
+            if not self._is_fresh(read.at_least, merged):
                 if not read.asked:
                     self._fail_stale(read)
                 return
@@ -179,11 +181,11 @@ class Reading(Writing):
         read.merged = merged
         return merged
 
-    def _is_fresh(self, read: PendingRead, merged: bytes) -> bool:
+    def _is_fresh(self, at_least: bytes, merged: bytes) -> bool:
         """Return whether what was read is as new as the reader asks."""
-        if self.rule.includes(merged, read.at_least):
+        if self.rule.includes(merged, at_least):
             return True
-        stamp, wall_ns = self.rule.stamp(read.at_least), self.wall_ns or 0
+        stamp, wall_ns = self.rule.stamp(at_least), self.wall_ns or 0
         # What the reader saw last may be a tombstone that has been purged since: nothing is left that could include it.
         return (
             not merged
@@ -235,7 +237,9 @@ class Reading(Writing):
         keep = Keep(number, owner, read.key, read.merged, self.wall_ns or 0)
         if node == self.node:
             if owner == self.node:
-                self._take(read.key, read.merged)
+                # Unless the key moved away since it was asked.
+                if self.holds(read.key):
+                    self._take(read.key, read.merged)
             else:
                 self._keep_hint(owner, read.key, read.merged, keep.wall_ns)
             if read.holders is not None:
@@ -321,7 +325,7 @@ class Reading(Writing):
         told = self._recipients(read.key, route)
         read.needs = route.needs(read.level)
         known = dict.fromkeys([*read.asked.values(), *read.answered.values()])
-        for owner in self._by_nearness(route):
+        for owner in route.near:
             target = told[owner]
             if owner not in known and target is not None and target not in read.asked and target not in read.answered:
                 read.others[target] = owner
@@ -350,7 +354,7 @@ class Reading(Writing):
 
     def _end_read(self, read: PendingRead) -> None:
         if not read.is_answered:
-            if read.at_least and read.cells and not self._is_fresh(read, read.merged):
+            if read.at_least and read.cells and not self._is_fresh(read.at_least, read.merged):
                 self._fail_stale(read)
                 return
             marks.hit("leaderless: a read ends without its level")

@@ -41,6 +41,8 @@ class Rule(Protocol):
 
     # The word in the configuration: lww, siblings, merge:NAME, crdt.
     name: str
+    # Whether a string may have several values side by side.
+    keeps_siblings: bool
 
     def needs_dot(self, change: AnyChange) -> bool:
         """Return whether a change needs the coordinator's own copy and a dot of its own: then only owners coordinate.

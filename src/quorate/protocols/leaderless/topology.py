@@ -111,7 +111,6 @@ class Preferences:
         self.datacenter_of: dict[NodeId, str] = {place.node: place.datacenter for place in topology.places}
         self._rings: dict[str, Ring] = {}
         self._walks: dict[tuple[str, tuple[int, ...]], tuple[NodeId, ...]] = {}
-        self._groupings: dict[tuple[tuple[NodeId, ...], ...], tuple[tuple[str, tuple[NodeId, ...]], ...]] = {}
         for name, count in sorted(topology.replica_counts.items()):
             members = [place for place in topology.places if place.datacenter == name]
             if not 1 <= count <= REPLICA_COUNT_MAX:
@@ -129,14 +128,9 @@ class Preferences:
         return tuple(node for _, nodes in self.grouping(key) for node in nodes)
 
     def grouping(self, key: bytes) -> tuple[tuple[str, tuple[NodeId, ...]], ...]:
-        """Return the owners of a key, data centre by data centre; the same object for all keys of a run."""
-        walks = tuple(self.walk(key, name) for name in self._rings)
-        found = self._groupings.get(walks)
-        if found is None:
-            counts = self.topology.replica_counts
-            found = tuple((name, walk[: counts[name]]) for name, walk in zip(self._rings, walks, strict=True))
-            self._groupings[walks] = found
-        return found
+        """Return the owners of a key, data centre by data centre."""
+        key_hash = hash_key(key)
+        return tuple((name, self.owners_of_hash(key_hash, name)) for name in self._rings)
 
     def walk(self, key: bytes, datacenter: str) -> tuple[NodeId, ...]:
         """Return all nodes of a data centre in the order of preference for a key: owners first, then stand-ins."""

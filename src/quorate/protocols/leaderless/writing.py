@@ -157,6 +157,8 @@ class Writing(Hinting):
         return None
 
     def _can_meet(self, needs: tuple[Need, ...], told: dict[NodeId, NodeId | None]) -> bool:
+        if None not in told.values():
+            return all(len(need.nodes) >= need.count for need in needs)
         return all(sum(told[node] is not None for node in need.nodes) >= need.count for need in needs)
 
     def _can_keep(self, told: dict[NodeId, NodeId | None]) -> bool:
@@ -184,13 +186,17 @@ class Writing(Hinting):
         cell = self.rule.change(mine, change, actor=self.stamper.actor, stamp=stamp, context=context)
         if len(cell) > CELL_FACTOR * self.config.value_bytes_max:
             raise ChangeRefused("TOOLARGE", "the key would hold more than it may")
+        if self.rule.keeps_siblings:
+            self._check_siblings(mine, cell)
+        # With a dot, a crash that took the cell back would let the dot be given again.
+        is_firm = not self.rule.needs_dot(change) and stamp.wall_ns < self.stamper.firm_ns
+        return cell, is_firm
+
+    def _check_siblings(self, mine: bytes, cell: bytes) -> None:
         count = self.rule.sibling_count(cell)
         if count > self.config.sibling_count_max and count > self.rule.sibling_count(mine):
             marks.hit("leaderless: a sibling beyond the limit is refused")
             raise ChangeRefused("TOOMANYSIBLINGS", f"the key has {count - 1} values; read them and write one")
-        # With a dot, a crash that took the cell back would let the dot be given again.
-        is_firm = not self.rule.needs_dot(change) and stamp.wall_ns < self.stamper.firm_ns
-        return cell, is_firm
 
     def _stamp(self, wall_ns: int, seen: list[HybridStamp]) -> HybridStamp:
         ceiling_ns = self.stamper.wanted_ceiling(wall_ns, seen)
@@ -237,9 +243,10 @@ class Writing(Hinting):
         write.written[owner] = None
         if write.told[owner] == owner != self.node:
             self._forget_hint(owner, write.key, write.cell)
-        if write.is_any or all(need.is_met(write.written) for need in write.needs):
+        if not write.is_answered and (write.is_any or all(need.is_met(write.written) for need in write.needs)):
             self._answer_write(write)
-        if write.is_answered and all(target is None or owner in write.written for owner, target in write.told.items()):
+        # Hints are kept already for owners that nobody could be told for.
+        if write.is_answered and len(write.written) + list(write.told.values()).count(None) >= len(write.told):
             del self.writes[number]
 
     def _answer_write(self, write: PendingWrite) -> None:
