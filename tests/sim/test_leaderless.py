@@ -40,7 +40,7 @@ from quorate.protocols.leaderless import (
     rule_named,
     topology_of,
 )
-from quorate.sim import Atlas, CoreCluster, CoreHost, FaultSchedule, LinkPolicy, Mix, Nemesis, World
+from quorate.sim import Atlas, CoreCluster, CoreHost, DiskPolicy, FaultSchedule, LinkPolicy, Mix, Nemesis, World
 
 KEYS = (b"a", b"b", b"c")
 
@@ -106,10 +106,14 @@ class Run:
             # A node that is removed while it is cut off knows nothing of it: of a quorum alone it is told.
             self.config |= {"read_level": draw(("QUORUM", "TWO")), "write_level": "QUORUM"}
             self.config |= {"stream_rate": draw((20, 1000)), "stream_part_count": draw((1, 2, 100))}
+            if draw((True, False)):
+                # Who missed a write stays behind: it is the movement that must keep enough copies.
+                self.config |= {"hint_count_max": 0, "read_repair": "none", "hint_delay": milliseconds(500)}
         self.is_regular = not self.config["sloppy"] and not wipes
         lose, repeat = draw((0.0, 0.02, 0.1)), draw((0.0, 0.05))
-        link = LinkPolicy(lose=lose, repeat=repeat, reorder=draw((0.0, 0.1)), jitter=milliseconds(draw((0.1, 3))))
-        self.world = World(seed, link=link)
+        link = LinkPolicy(lose=lose, repeat=repeat, reorder=draw((0.0, 0.1)), jitter=milliseconds(draw((0.1, 3, 60))))
+        disk = DiskPolicy(sync_max=milliseconds(draw((2, 2, 40))))
+        self.world = World(seed, link=link, disk=disk)
         founders = [NodeId(node) for node in range(1, self.node_count + 1)]
         self.topology = topology_of(founders)
         self.node_count += 2 if moves else 0
@@ -383,7 +387,7 @@ class Run:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 def test_quorums_cross_and_replicas_converge(seed: int) -> None:
     run = Run(seed)
     run.finish()
@@ -391,7 +395,7 @@ def test_quorums_cross_and_replicas_converge(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_quorums_cross_while_nodes_come_and_go(seed: int) -> None:
     run = Run(seed, moves=True)
     run.finish()
@@ -399,7 +403,7 @@ def test_quorums_cross_while_nodes_come_and_go(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_replicas_converge_although_a_disk_was_lost(seed: int) -> None:
     """Dots of the life before are not given again, though the node has forgotten them all."""
     run = Run(seed, wipes=1)

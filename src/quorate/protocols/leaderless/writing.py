@@ -263,7 +263,8 @@ class Writing(Hinting):
 
     def _on_write_due(self, write: PendingWrite) -> None:
         """Look at a write that some owner has not confirmed: keep hints, tell them again, or give up."""
-        missing = [owner for owner in write.told if owner not in write.written]
+        # For its own slow disk nobody stands in.
+        missing = [owner for owner in write.told if owner not in write.written and owner != self.node]
         for owner in missing:
             self._hint_for(write, owner)
         if self.now >= write.deadline:

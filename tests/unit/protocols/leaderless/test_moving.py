@@ -184,6 +184,30 @@ def test_a_joint_write_needs_a_quorum_of_the_old_and_of_the_new_owners() -> None
     assert isinstance(cluster.answer(token), Answered)
 
 
+@pytest.mark.parametrize("is_leaver_gone", [False, True])
+def test_a_newcomer_holds_what_the_owner_that_it_replaces_held(is_leaver_gone: bool) -> None:
+    """A write that only two of three had is still on two of three afterwards: quorums cross it."""
+    cluster = filled(5, 4, hint_count_max=0, read_repair="none")
+    key = keys()[0]
+    leaver, holder, behind = Preferences(cluster.topology).owners(key)
+    if is_leaver_gone:
+        # Then its copy counts for nothing, and the newcomer must find the two others'.
+        behind, leaver = leaver, behind
+    missing = leaver if is_leaver_gone else behind
+    cluster.cut([missing], [node for node in cluster.boxes if node != missing])
+    assert isinstance(cluster.put(holder, key, b"on two"), Answered)
+    cluster.run(seconds(3))
+    cluster.heal()
+    if is_leaver_gone:
+        cluster.crash(leaver)
+        cluster.down(leaver)
+    topology = cluster.topology.with_replacement(leaver, Place(NodeId(5)))
+    reconfigure(cluster, topology, through=holder)
+    cluster.run(seconds(3))
+    assert cluster.machine(5).topology == topology
+    assert cluster.seen(5, key).values == (b"on two",)
+
+
 def test_a_joint_read_sees_what_the_newcomer_has_not_got_yet() -> None:
     cluster = joint()
     key = moving_key(cluster)
