@@ -16,8 +16,9 @@ class Declared(NamedTuple):
     design: str
     conflicts: str
     promises: str
-    # (key, sentence) of everything that cannot be had.
-    reasons: list[tuple[str, str]]
+    # (key, sentence, anomaly) of everything that cannot be had; the anomaly may be empty.
+    reasons: list[tuple[str, str, str]]
+    keyspace: Keyspace
 
 
 def judge_keyspaces(path: Path) -> list[Declared]:
@@ -27,9 +28,9 @@ def judge_keyspaces(path: Path) -> list[Declared]:
         ConfigError: the file cannot be read, is not TOML, or has an unknown key.
     """
     config = parse(read_text(path), name=str(path))
-    reasons: dict[str, list[tuple[str, str]]] = {}
+    reasons: dict[str, list[tuple[str, str, str]]] = {}
     for name, refusal in keyspace_problems(config):
-        reasons.setdefault(name, []).append((refusal.key, refusal.sentence))
+        reasons.setdefault(name, []).append((refusal.key, refusal.sentence, refusal.anomaly))
     return [
         Declared(
             name,
@@ -38,6 +39,7 @@ def judge_keyspaces(path: Path) -> list[Declared]:
             keyspace.rule if keyspace.is_leaderless else "none: one log",
             _promises(keyspace),
             reasons.get(name, []),
+            keyspace,
         )
         for name, keyspace in sorted(config.keyspaces.items())
     ]

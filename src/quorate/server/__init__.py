@@ -1,5 +1,6 @@
 """A whole member of a cluster: configuration, node, doors. The same in every world."""
 
+from quorate.server.available import machine_config
 from quorate.server.config import (
     Config,
     Limits,
@@ -17,6 +18,7 @@ from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, is_
 from quorate.server.node import Node
 from quorate.server.replica import Replica, founding_mark, open_state
 from quorate.server.server import Server
+from quorate.server.topologies import first_topology
 
 __all__ = [
     "Config",
@@ -33,10 +35,12 @@ __all__ = [
     "Storage",
     "Timing",
     "check",
+    "first_topology",
     "founding_mark",
     "is_leaderless",
     "keyspace_problems",
     "load",
+    "machine_config",
     "open_state",
     "parse",
     "parse_address",

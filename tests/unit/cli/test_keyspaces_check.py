@@ -41,3 +41,16 @@ def test_nothing_declared_is_said(tmp_path: Path) -> None:
     file.write_text(HEAD)
     shown = RUNNER.invoke(app, ["keyspaces", "check", str(file)])
     assert (shown.exit_code, "databases 0 to 15 are on Raft" in shown.output) == (0, True)
+
+
+def test_a_history_stands_beside_the_refusal(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        HEAD + "[keyspaces.a]\nconsistency = 'linearizable'\nreplication = { by = 'leaderless', read = 1, write = 1 }\n"
+        "[keyspaces.b]\nreplication = { by = 'leaderless', hint_window_s = 999999999 }\n"
+    )
+    shown = RUNNER.invoke(app, ["keyspaces", "check", "--show", str(file)])
+    assert shown.exit_code == 1
+    assert "stale read, as simulated (seed " in shown.output
+    assert "No order of these 2 operations explains" in shown.output
+    assert "resurrection: clocks would have to run" in shown.output
