@@ -15,7 +15,7 @@ from quorate.check.history import (
     show,
     thaw,
 )
-from quorate.check.linear import brute_force, check
+from quorate.check.linear import Stream, brute_force, check, check_stream
 from quorate.check.models import MODELS, Model, ModelError, model_named
 from quorate.check.summary import refutes
 
@@ -31,9 +31,11 @@ __all__ = [
     "ModelError",
     "Operation",
     "Recipe",
+    "Stream",
     "Verdict",
     "brute_force",
     "check",
+    "check_stream",
     "explore",
     "format_event",
     "formats",

@@ -44,12 +44,15 @@ def check(
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Write it as jsonl, edn, edn-keyed or shiviz instead.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="With --to: the file; else standard output.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Linearizability of JSON lines in one pass, in bounded memory.")
+    ] = False,
     models: Annotated[bool, typer.Option("--models", help="List the models, and end.")] = False,
 ) -> None:
     """Judge a recorded history. Exit status 0: valid, 1: invalid, 2: unknown."""
     from quorate.kernel.errors import UsageError
     from quorate.lab.checkers import JudgeOptions
-    from quorate.lab.judging import judge_file, read_order
+    from quorate.lab.judging import judge_file, judge_stream, read_order
 
     if models:
         return _list_models()
@@ -57,6 +60,8 @@ def check(
         raise UsageError("which history? give a file, or --models")
     if to is not None:
         return _convert(history, notation, to, output)
+    if stream:
+        raise typer.Exit(judge_stream(history, model, budget, Console()))
     options = JudgeOptions(
         level=level,
         total=total,

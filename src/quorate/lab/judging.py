@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from quorate.check import BadHistory, Finding, History, formats, refutes
+from quorate.check import BUDGET_DEFAULT, BadHistory, Finding, History, check_stream, formats, model_named, refutes
 from quorate.kernel import errors
 from quorate.lab.checkers import JudgeOptions, judge_named
 
@@ -190,6 +190,25 @@ def judge_file(
         output.print(str(findings[model]), highlight=False, markup=False)
     verdicts = [finding.verdict for finding in findings.values()]
     return next((_STATUSES[verdict] for verdict in ("invalid", "unknown") if verdict in verdicts), 0)
+
+
+def judge_stream(history: Path, model: str, budget: int | None = None, console: Console | None = None) -> int:
+    """Judge a file of JSON lines while it is read, in memory that does not grow with it; return the exit status.
+
+    Raises:
+        UsageError: the file cannot be read, or the model is none of linearizability.
+        BadHistory: a line is none, with its number.
+
+    Complexity: as `check_stream`.
+    """
+    chosen = model_named(model)
+    try:
+        with history.open("rb") as lines:
+            finding = check_stream(lines, chosen, budget=BUDGET_DEFAULT if budget is None else budget)
+    except OSError as cause:
+        raise errors.UsageError(f"cannot read {history}: {cause.strerror}") from cause
+    (console or Console()).print(str(finding), highlight=False, markup=False)
+    return _STATUSES[finding.verdict]
 
 
 def print_summary(findings: Mapping[str, Finding], console: Console) -> None:

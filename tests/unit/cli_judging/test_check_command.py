@@ -208,3 +208,11 @@ def test_a_stated_order_that_is_none_is_told_with_its_line(run, tmp_path, text):
     result = run(SKEW, "--model", "list-append-stated", "--order", str(order))
     assert result.exception is not None
     assert str(result.exception).startswith("line ")
+
+
+@pytest.mark.parametrize(("text", "status"), [(LOST_WRITE, 1), (CALM, 0)])
+def test_a_file_is_judged_while_it_is_read(run, text, status):
+    result = run(text, "--model", "kv", "--stream")
+    assert result.exit_code == status
+    assert ("process 2: read" in result.stdout) == (status == 1)
+    assert isinstance(run(text, "--model", "sequential", "--stream").exception, UsageError)

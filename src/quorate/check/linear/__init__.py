@@ -9,12 +9,15 @@ from quorate.check.linear.problem import Outcome, Problem
 from quorate.check.linear.queues import judge_fifo_queue
 from quorate.check.linear.race import race
 from quorate.check.linear.registers import judge_register
+from quorate.check.linear.stream import Stream, check_stream
 
 __all__ = [
     "Outcome",
     "Problem",
+    "Stream",
     "brute_force",
     "check",
+    "check_stream",
     "judge_append_register",
     "judge_fifo_queue",
     "judge_register",

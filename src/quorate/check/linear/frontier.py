@@ -64,7 +64,8 @@ class _Search:
                 return Outcome(is_valid=False, blame=answered, states=tuple(states))
             frontier = after
         yield self.step_count
-        return Outcome(is_valid=True)
+        ends = [(state, used) for (state, _), bucket in frontier.items() for _, used in bucket]
+        return Outcome(is_valid=True, ends=ends)
 
     def _start(self, operation: int) -> None:
         if self.free:

@@ -87,6 +87,14 @@ class Problem:
             row[state] = after
         return after
 
+    def left_over(self, state: int, used: int) -> tuple[Hashable, list[Operation]]:
+        """Return a state itself, and the crashed operations that may still take effect."""
+        left: list[Operation] = []
+        for place, kind in enumerate(self.class_kinds):
+            count = (used >> self.class_shifts[place]) & self.class_masks[place]
+            left += [self._examples[kind]] * (len(self.class_calls[place]) - count)
+        return self._states[state], left
+
     def describe(self, states: Iterable[int]) -> tuple[str, ...]:
         """Return states in words, each once, in a fixed order."""
         return tuple(sorted({self.model.describe(self._states[state]): None for state in states}))
@@ -126,3 +134,5 @@ class Outcome(msgspec.Struct, frozen=True):
     blame: int | None = None
     # States that survived until just before that answer.
     states: Sequence[int] = ()
+    # Of the frontier, when valid: (state, crashed operations used) with which it may have ended.
+    ends: Sequence[tuple[int, int]] = ()

@@ -214,6 +214,10 @@ def _items_of(value: object, operation: Operation) -> list[tuple[str, Hashable]]
     return [(name, freeze(item)) for name, item in plain.items()]
 
 
+def _is_step(step: object) -> bool:
+    return isinstance(step, tuple) and len(step) == 3 and step[0] in {"r", "w"}
+
+
 def _multi_step(state: State, operation: Operation) -> tuple[State, ...]:
     assert isinstance(state, tuple), "registers are frozen as pairs"
     values: dict[str, Hashable] = dict(state)
@@ -228,7 +232,7 @@ def _multi_step(state: State, operation: Operation) -> tuple[State, ...]:
         case _:
             # The answer holds what the reads saw; without one, reads may have seen anything.
             steps = operation.value if operation.outcome == "info" else operation.result or operation.value
-            if not isinstance(steps, tuple):
+            if not isinstance(steps, tuple) or not all(map(_is_step, steps)):
                 raise BadHistory(f'txn needs a list of ["r" or "w", name, value]: {operation}')
             for kind, name, value in steps:
                 if kind == "w":
