@@ -123,6 +123,7 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
         "hint_window": seconds(grace_s / 2),
         "has_hints": dice.chance(0.8),
         "has_membership": dice.chance(0.7),
+        "has_movement": nodes >= 4 and dice.chance(0.4),
         "has_outsider": nodes >= 4 and grace_s < 10 and dice.chance(0.5),
         "worker_count": dice.between(2, 6),
         "operations_per_second": dice.between(40, 160),
