@@ -22,6 +22,7 @@ def test_an_outsider_that_comes_back_after_the_grace_brings_nothing_back() -> No
     """Its hints are older than the window by then."""
     fixed: dict[str, object] = {
         "has_outsider": True,
+        "has_movement": False,
         "node_count": 5,
         "grace": 3_000_000_000,
         "hint_window": 1_500_000_000,

@@ -49,6 +49,23 @@ class Hinting(Replica):
 
     def _keep_hint(self, owner: NodeId, key: bytes, cell: bytes, wall_ns: int) -> bool:
         """Keep a cell for an owner; return False when there are too many, or it is too old."""
+        nodes = self._route(key).nodes
+        if owner in nodes or self._sender_phase > self.phase:
+            return self._keep_for(owner, key, cell, wall_ns)
+        return self._keep_for_all(nodes, key, cell, wall_ns)
+
+    def _keep_for_all(self, owners: tuple[NodeId, ...], key: bytes, cell: bytes, wall_ns: int) -> bool:
+        """Keep a cell of an owner that owns no more for those that do: a sloppy write may be nowhere else."""
+        marks.hit("leaderless: a hint is kept for the new owners")
+        is_kept = True
+        for owner in owners:
+            if owner == self.node:
+                self._take(key, cell)
+            elif not self._keep_for(owner, key, cell, wall_ns):
+                is_kept = False
+        return is_kept
+
+    def _keep_for(self, owner: NodeId, key: bytes, cell: bytes, wall_ns: int) -> bool:
         kept = self.hints.setdefault(owner, {})
         hint = kept.get(key)
         if self._is_beyond_window(wall_ns):

@@ -203,19 +203,14 @@ class Moving(Forwarding):
         self._begin_dropping()
 
     def _reroute_hints(self) -> None:
-        """Keep hints of owners that own no more for those that own now: a sloppy write may be nowhere else."""
+        """Keep hints of owners that own no more for those that own now."""
         for owner, kept in list(self.hints.items()):
             for key, hint in list(kept.items()):
                 nodes = self._route(key).nodes
                 if owner in nodes:
                     continue
-                marks.hit("leaderless: a hint is kept for the new owners")
                 self._drop_hint(owner, key)
-                for node in nodes:
-                    if node == self.node:
-                        self._take(key, hint.cell)
-                    else:
-                        self._keep_hint(node, key, hint.cell, hint.wall_ns)
+                self._keep_for_all(nodes, key, hint.cell, hint.wall_ns)
 
     # Dropping what moved away.
 

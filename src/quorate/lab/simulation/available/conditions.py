@@ -130,6 +130,8 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
         "delete_share": 0.3 if dice.chance(0.3) else 0.1,
     }
     drawn["blind_share"] = dice.below(5) / 10 if drawn["conflicts"] == "lww" else 0.0
+    # An outsider that became an owner would be an owner that was away for longer than the grace.
+    drawn["has_movement"] = drawn["has_movement"] and not drawn["has_outsider"]
     drawn |= {name: value for name, value in fixed.items() if name not in {"latency_ms", "lose_share", "node_count"}}
     return msgspec.convert(drawn, AvailableConditions, from_attributes=True)
 
