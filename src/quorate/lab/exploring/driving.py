@@ -17,6 +17,8 @@ from quorate.lab.exploring.pool import Workers
 
 # States between two looks at the clock and the file.
 _SLICE_STATES: Final = 2_000
+# Between two lines of progress where there is no screen to draw them on.
+_LINE_SECONDS: Final = 10.0
 _CHECKPOINT_HEAD: Final = b"quorate exploration 2\n"
 
 
@@ -29,7 +31,7 @@ class Driving:
         self.console = console
         self.last = x.Progress(0, 0, 0, 0)
         search.progress = self._note
-        self.began = self.saved = time.monotonic()
+        self.began = self.saved = self.told = time.monotonic()
         self.first_count = 0
         self._live: Live | None = None
 
@@ -73,7 +75,12 @@ class Driving:
         elapsed = max(time.monotonic() - self.began, 1e-9)
         rate = (progress.state_count - self.first_count) / elapsed
         words = f"{progress.state_count:,} states  {rate:,.0f} states/s  depth {progress.depth}"
-        self._live.update(Text(f"{words}  frontier {progress.frontier_count:,}"), refresh=True)
+        words += f"  frontier {progress.frontier_count:,}"
+        if self.console.is_terminal:
+            self._live.update(Text(words), refresh=True)
+        elif time.monotonic() - self.told > _LINE_SECONDS:
+            self.told = time.monotonic()
+            self.console.print(words, highlight=False)
 
     def _load(self) -> None:
         path = self.options.checkpoint

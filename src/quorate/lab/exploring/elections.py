@@ -54,6 +54,9 @@ def _election(options: ExploreOptions, kind: type[Elector], *, quorum: bool) -> 
         x.always("a leader's token is its own", _leads_by_own_token),
         x.sometimes("somebody leads", lambda state: len(_leading(state)) > 0),
     ]
+    if not options.crash_count and not (quorum and kind is Bully):
+        # With a majority bully may end without a leader: two claim, each refuses the other, and patience has run out.
+        claims.append(x.eventually("somebody leads in the end", lambda state: len(_leading(state)) > 0))
     if quorum:
         claims.append(x.always("no two leaders of one count", _has_one_leader_per_count))
     elif len(nodes) > 1:
