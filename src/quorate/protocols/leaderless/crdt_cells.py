@@ -36,7 +36,15 @@ from quorate.protocols.leaderless.changes import (
     RemoveFields,
     SetFields,
 )
-from quorate.protocols.leaderless.observed import Observed, Vector, descends, vector_from
+from quorate.protocols.leaderless.observed import (
+    Head,
+    Observed,
+    Vector,
+    descends,
+    head_bytes,
+    head_of,
+    vector_from,
+)
 from quorate.protocols.leaderless.rules import ChangeRefused, Seen
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=ACTOR_MAX)]
@@ -49,29 +57,6 @@ _NS_PER_MS: Final = 1_000_000
 _AHEAD_MAX: Final = 1 << 40
 # Before the value of a field: wall time and count of its stamp; the actor is that of the event.
 _FIELD: Final = struct.Struct(">QH")
-
-
-class _Tokens:
-    """Tokens of all three: the vector and the latest stamp."""
-
-    code: int
-
-    def _token(self, vector: Vector, stamp: HybridStamp) -> bytes:
-        return bytes((self.code,)) + _TOKEN.encode((stamp, sorted(vector.items())))
-
-    def _decoded(self, token: bytes) -> tuple[HybridStamp, Vector] | None:
-        if not token or token[0] != self.code:
-            return None
-        try:
-            stamp, pairs = _TOKEN.decode(memoryview(token)[1:])
-            return HybridStamp(*stamp), vector_from(pairs)
-        except Malformed:
-            return None
-
-    def stamp(self, token: bytes) -> HybridStamp | None:
-        """Return the latest stamp that a token had seen."""
-        decoded = self._decoded(token)
-        return None if decoded is None else decoded[0]
 
 
 class _Tally(NamedTuple):
@@ -94,7 +79,7 @@ _CounterRow = tuple[_Number, _Number, _Signed, _Number, _Signed]
 _COUNTER: Final[Codec[tuple[_Stamp, list[_CounterRow]]]] = Codec(tuple[_Stamp, list[_CounterRow]])
 
 
-class Counter(_Tokens):
+class Counter:
     """The kind of counters.
 
     Layout: kind, MessagePack [stamp, [[actor, event, total, events above the floor, floor's total]…]], ascending.
@@ -149,7 +134,7 @@ class Counter(_Tokens):
     def token(self, part: bytes) -> bytes:
         """Return which changes of each actor have been seen."""
         stamp, rows = self._rows(part)
-        return self._token({actor: row.event for actor, row in rows.items()}, stamp)
+        return bytes((self.code,)) + _TOKEN.encode((stamp, [(actor, rows[actor].event) for actor in sorted(rows)]))
 
     def includes(self, part: bytes, token: bytes) -> bool:
         """Return whether all changes of a token have been seen."""
@@ -157,10 +142,24 @@ class Counter(_Tokens):
         rows = self._rows(part)[1]
         return decoded is not None and descends({actor: row.event for actor, row in rows.items()}, decoded[1])
 
+    def stamp(self, token: bytes) -> HybridStamp | None:
+        """Return the latest stamp that a token had seen."""
+        decoded = self._decoded(token)
+        return None if decoded is None else decoded[0]
+
     def deleted_at_ms(self, part: bytes) -> int | None:
         """Return the time of the last change, if nothing was counted since the last delete."""
         stamp, rows = self._rows(part)
         return None if _is_counted(rows) else stamp.wall_ns // _NS_PER_MS
+
+    def _decoded(self, token: bytes) -> tuple[HybridStamp, Vector] | None:
+        if not token or token[0] != self.code:
+            return None
+        try:
+            stamp, pairs = _TOKEN.decode(memoryview(token)[1:])
+            return HybridStamp(*stamp), vector_from(pairs)
+        except Malformed:
+            return None
 
     def _rows(self, part: bytes) -> tuple[HybridStamp, dict[int, _Tally]]:
         stamp, items = _COUNTER.decode(memoryview(part)[1:])
@@ -190,10 +189,13 @@ def _is_counted(rows: dict[int, _Tally]) -> bool:
     return any(row.event > row.floor_event for row in rows.values())
 
 
-class _Rows(_Tokens):
-    """What sets and hashes share."""
+class _Rows:
+    """What sets and hashes share. A token is the kind and the head of the cell."""
 
+    code: int
     word: str
+    # Whether rows say anything.
+    says: bool
 
     def change(self, part: bytes, change: AnyChange, *, actor: int, stamp: HybridStamp, context: bytes) -> bytes:
         """Return the part after a change.
@@ -207,12 +209,6 @@ class _Rows(_Tokens):
         held = self._held(part) if part else Observed()
         seen = self._seen_by(context, held, actor, stamp)
         event = held.event(actor, stamp)
-        self._perform(held, change, event, seen, stamp)
-        return self._part(held)
-
-    def _perform(
-        self, held: Observed, change: AnyChange, event: tuple[int, int], seen: Vector | None, stamp: HybridStamp
-    ) -> None:
         match change:
             case Add(members):
                 for member in members:
@@ -227,52 +223,79 @@ class _Rows(_Tokens):
                 held.clear(seen)
             case _:
                 raise AssertionError("other changes are of other kinds")
+        return self._part(held)
 
     def check(self, part: bytes) -> bytes:
         """Return the part, or raise `Malformed`."""
         return self._part(self._held(part))
 
     def merge(self, mine: bytes, theirs: bytes) -> bytes:
-        """Return the join: a row lives unless one side has seen and removed it."""
-        held, others = self._held(mine), self._held(theirs)
-        joined = held.join(others)
-        return mine if joined is held else self._part(joined)
+        """Return the join: a row lives unless one side has seen and removed it.
+
+        Complexity: O(actors) when theirs is the older one, else O(rows).
+        """
+        own, other = head_of(_behind_kind(mine)), head_of(_behind_kind(theirs))
+        is_plain = not own.deferred_count and not other.deferred_count
+        if is_plain and descends(own.vector, other.vector):
+            # Whatever theirs holds, we have seen: even rows that cannot be read would not be taken.
+            return mine
+        others = self._held(theirs)
+        if is_plain and descends(other.vector, own.vector):
+            return self._part(others)
+        return self._part(self._held(mine).join(others))
 
     def sibling_count(self, part: bytes) -> int:
         """Return 1, or 0 for a tombstone."""
-        return int(bool(self._held(part).rows))
+        return int(head_of(_behind_kind(part)).row_count > 0)
 
     def token(self, part: bytes) -> bytes:
         """Return which changes have been seen."""
-        held = self._held(part)
-        return self._token(held.vector, held.stamp)
+        return bytes((self.code,)) + head_bytes(_behind_kind(part))
 
     def includes(self, part: bytes, token: bytes) -> bool:
         """Return whether all changes of a token have been seen."""
         decoded = self._decoded(token)
-        return decoded is not None and descends(self._held(part).vector, decoded[1])
+        return decoded is not None and descends(head_of(_behind_kind(part)).vector, decoded.vector)
+
+    def stamp(self, token: bytes) -> HybridStamp | None:
+        """Return the latest stamp that a token had seen."""
+        decoded = self._decoded(token)
+        return None if decoded is None else decoded.stamp
 
     def deleted_at_ms(self, part: bytes) -> int | None:
         """Return the time of the last change, if nothing is in it."""
-        held = self._held(part)
-        return None if held.rows else held.stamp.wall_ns // _NS_PER_MS
+        head = head_of(_behind_kind(part))
+        return None if head.row_count else head.stamp.wall_ns // _NS_PER_MS
 
     def _seen_by(self, context: bytes, held: Observed, actor: int, stamp: HybridStamp) -> Vector | None:
         if not context:
             return None
         decoded = self._decoded(context)
-        if decoded is None or any(count > stamp.wall_ns + _AHEAD_MAX for count in decoded[1].values()):
+        if decoded is None or any(count > stamp.wall_ns + _AHEAD_MAX for count in decoded.vector.values()):
             raise ChangeRefused("BADTOKEN", "the context is not a token of this keyspace")
         # Only this actor gives its events, so a context that has more of them is made up.
         own = held.vector.get(actor, 0)
-        seen = {at: min(count, own) if at == actor else count for at, count in decoded[1].items()}
+        seen = {at: min(count, own) if at == actor else count for at, count in decoded.vector.items()}
         return {at: count for at, count in seen.items() if count}
 
+    def _decoded(self, token: bytes) -> Head | None:
+        if not token or token[0] != self.code:
+            return None
+        try:
+            head = _behind_kind(token)
+            return head_of(head) if len(head_bytes(head)) == len(head) else None
+        except Malformed:
+            return None
+
     def _held(self, part: bytes) -> Observed:
-        return Observed.from_bytes(memoryview(part)[1:])
+        return Observed.from_bytes(_behind_kind(part), says=self.says)
 
     def _part(self, held: Observed) -> bytes:
-        return bytes((self.code,)) + held.to_bytes()
+        return bytes((self.code,)) + held.to_bytes(says=self.says)
+
+
+def _behind_kind(part: bytes) -> memoryview:
+    return memoryview(part)[1:]
 
 
 class Set(_Rows):
@@ -280,17 +303,12 @@ class Set(_Rows):
 
     code = SET
     word = "set"
+    says = False
 
     def seen(self, part: bytes) -> Seen:
         """Return the members, ascending."""
         members = tuple(sorted(self._held(part).rows))
         return Seen(members, (), self.word) if members else Seen()
-
-    def _held(self, part: bytes) -> Observed:
-        held = super()._held(part)
-        if any(said for events in held.rows.values() for said in events.values()):
-            raise Malformed("a member says nothing")
-        return held
 
 
 class Hash(_Rows):
@@ -298,6 +316,7 @@ class Hash(_Rows):
 
     code = HASH
     word = "hash"
+    says = True
 
     def seen(self, part: bytes) -> Seen:
         """Return field, value, field, value …, fields ascending."""
