@@ -30,6 +30,9 @@ PURGE_COUNT_MAX: Final = 10_000
 """Most tombstones that one tick purges; the others wait for the next."""
 _PURGED_COUNT_MAX: Final = 100_000
 _NS_PER_MS: Final = 1_000_000
+# Tombstones that not all owners are known to have, by the first bits of their keys' hashes: a range is some buckets.
+_BUCKET_SHIFT: Final = 56
+_BUCKET_COUNT: Final = 1 << 8
 
 
 class Tombstone(msgspec.Struct):
@@ -50,6 +53,8 @@ class Tombstones(LeaderlessState):
         self.tombstones: dict[bytes, Tombstone] = {}
         # (deleted, key) of tombstones that may be purged by age alone, or are agreed; some are gone or newer by now.
         self._purgeable: list[tuple[int, bytes]] = []
+        # Purge by repair: keys of tombstones that are not agreed on, with their hashes.
+        self._open: list[dict[bytes, int]] = [{} for _ in range(_BUCKET_COUNT)]
         # Key → digest of the tombstone that was purged; the oldest are forgotten.
         self._purged: dict[bytes, int] = {}
         for key, cell in self.cells.items():
@@ -58,21 +63,35 @@ class Tombstones(LeaderlessState):
     def _noted(self, key: bytes, cell: bytes) -> None:
         deleted_ms = self.rule.deleted_at_ms(cell)
         if deleted_ms is None:
-            self.tombstones.pop(key, None)
+            if self.tombstones.pop(key, None) is not None:
+                self._close(key)
             return
         self.tombstones[key] = Tombstone(deleted_ms, self.wall_ns or 0)
         if self.config.purge == "grace":
             heapq.heappush(self._purgeable, (deleted_ms, key))
+        elif self.config.purge == "repair":
+            key_hash = hash_key(key)
+            self._open[key_hash >> _BUCKET_SHIFT][key] = key_hash
+
+    def _close(self, key: bytes) -> None:
+        self._open[hash_key(key) >> _BUCKET_SHIFT].pop(key, None)
 
     def _on_synchronized(self, call: Synchronized) -> None:
-        """Note which tombstones all owners have. Complexity: O(tombstones held)."""
-        if self.config.purge != "repair":
-            return
-        for key, tombstone in self.tombstones.items():
-            is_held_before = 0 < tombstone.since_ns < call.wall_ns and not tombstone.is_agreed
-            if is_held_before and call.start <= hash_key(key) < call.end:
-                tombstone.is_agreed = True
-                heapq.heappush(self._purgeable, (tombstone.deleted_ms, key))
+        """Note which tombstones all owners have.
+
+        Complexity: O(tombstones not agreed on yet in the range, and in the 2⁻⁸ of all hashes at its ends).
+        """
+        for bucket in self._open[call.start >> _BUCKET_SHIFT : (call.end - 1 >> _BUCKET_SHIFT) + 1]:
+            for key, key_hash in list(bucket.items()):
+                if call.start <= key_hash < call.end and 0 < self.tombstones[key].since_ns < call.wall_ns:
+                    self._agree(key)
+
+    def _agree(self, key: bytes) -> None:
+        tombstone = self.tombstones[key]
+        tombstone.is_agreed = True
+        self._close(key)
+        if self.config.purge == "repair":
+            heapq.heappush(self._purgeable, (tombstone.deleted_ms, key))
 
     def _on_purged(self, tombstones: tuple[tuple[bytes, int], ...]) -> None:
         """Let tombstones go that another owner has purged: it did so because all owners had them, this one too.
@@ -83,9 +102,7 @@ class Tombstones(LeaderlessState):
             tombstone = self.tombstones.get(key)
             if tombstone is not None and not tombstone.is_agreed and self._digest(self.cells[key]) == digest:
                 marks.hit("leaderless: a tombstone goes because another owner purged it")
-                tombstone.is_agreed = True
-                if self.config.purge == "repair":
-                    heapq.heappush(self._purgeable, (tombstone.deleted_ms, key))
+                self._agree(key)
 
     def _purge(self, wall_ns: int) -> None:
         """Let tombstones go that may. Complexity: O(purged · log tombstones)."""
