@@ -281,7 +281,7 @@ class AvailableReplica:
             self._unwritten = Unwritten()
             self._unwritten.born, self._unwritten.adopted = taken.born, taken.adopted
             try:
-                await self.base.checkpoint(taken.changes, taken.meta())
+                await self.base.checkpoint(taken.changes, taken.meta(self.name))
             except DiskFull:
                 self._unwritten.changes = {**taken.changes, **self._unwritten.changes}
                 self._unwritten.log_bytes += taken.log_bytes
