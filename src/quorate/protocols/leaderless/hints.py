@@ -78,6 +78,7 @@ class Hinting(Replica):
             cell, wall_ns = self.rule.merge(hint.cell, cell), min(hint.wall_ns, wall_ns)
             if cell == hint.cell:
                 return True
+        self.hinted_count += 1
         kept[key] = Hint(cell, wall_ns)
         self._records.append(Hinted(owner, key, cell, wall_ns))
         self._wake_hints()
@@ -157,6 +158,7 @@ class Hinting(Replica):
         handed = self._handed.pop(number, None)
         if handed is None:
             return False
+        self.delivered_count += 1
         owner, key, cell = handed
         self._forget_hint(owner, key, cell)
         return True

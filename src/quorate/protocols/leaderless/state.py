@@ -98,6 +98,13 @@ class LeaderlessState(Machine):
 
         # What a peer said that cannot be: counted and ignored.
         self.refused_count = 0
+        # For the status: cells sent to replicas that were behind, hints kept and delivered, keys that anti-entropy
+        # gave to exchange, tombstones purged; since the start of this life.
+        self.repair_count = 0
+        self.hinted_count = 0
+        self.delivered_count = 0
+        self.reconciled_count = 0
+        self.purged_count = 0
         # Of who said what is being handled; this node's own between messages.
         self._sender_phase = 0
 
