@@ -96,3 +96,22 @@ def test_a_node_that_settles_while_it_asks_for_parts_has_no_stage_to_tell() -> N
     cluster.now += seconds(1)
     cluster.step(5, TimerFired("move"))
     assert machine.phase == 4
+
+
+def test_a_stamp_beyond_the_ceiling_is_not_given_again_in_the_next_life() -> None:
+    """A coordinator that is no owner, after a stamp from the future: nothing on its disk reminds it of its own."""
+    cluster = LeaderlessCluster(4, write_level="ONE")
+    outsider = next(node for node in cluster.boxes if node not in cluster.machine(1).router.route(KEY).nodes)
+    owner = cluster.machine(1).router.route(KEY).nodes[0]
+    cluster.box(owner).skew_ns = seconds(3600)
+    future = cluster.put(owner, KEY, b"tomorrow")
+    assert isinstance(future, Answered)
+    token = cluster.rule.token(future.cell)
+    first = cluster.put(outsider, KEY, b"first", context=token)
+    cluster.crash(outsider)
+    cluster.restart(outsider)
+    cluster.tick()
+    second = cluster.put(outsider, KEY, b"second", context=token)
+    assert isinstance(first, Answered)
+    assert isinstance(second, Answered)
+    assert cluster.rule.token(first.cell) != cluster.rule.token(second.cell)

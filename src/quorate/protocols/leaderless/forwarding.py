@@ -70,7 +70,8 @@ class Forwarding(Reading):
         able = [node for node in route.near if node in route.old_nodes and node not in self.down]
         owner = able[0] if able else None
         if owner is None:
-            self._fail(origin, "UNREACHABLE", "no owner of the key is reachable, and this change needs one")
+            # As a stand-in, if it may.
+            self._write(origin, key, change, level=level, context=context, timeout=timeout)
             return
         marks.hit("leaderless: a change is forwarded to an owner")
         number = self._number()

@@ -31,6 +31,8 @@ class Hinting(Replica):
         super().__init__(config, records, rng, rule=rule)
         # Number of a `HandOver` → what it was.
         self._handed: dict[int, tuple[NodeId, bytes, bytes]] = {}
+        # Key → the actor under which this node, standing in, gave dots that are in a hint here.
+        self._guests: dict[bytes, int] = {}
         self._is_hinting = False
         self._expire_at = Instant(0)
 
@@ -71,7 +73,7 @@ class Hinting(Replica):
         if self._is_beyond_window(wall_ns):
             marks.hit("leaderless: a hint beyond the window is not kept")
             return False
-        if hint is None and len(kept) >= self.config.hint_count_max:
+        if not self._has_room(owner, key):
             marks.hit("leaderless: a hint beyond the limit is not kept")
             return False
         if hint is not None:
@@ -84,7 +86,12 @@ class Hinting(Replica):
         self._wake_hints()
         return True
 
+    def _has_room(self, owner: NodeId, key: bytes) -> bool:
+        kept = self.hints.get(owner, {})
+        return key in kept or len(kept) < self.config.hint_count_max
+
     def _drop_hint(self, owner: NodeId, key: bytes) -> None:
+        self._guests.pop(key, None)
         del self.hints[owner][key]
         self._records.append(HintGone(owner, key))
 

@@ -5,7 +5,8 @@ above all that it ever said. The ceiling is only half a second ahead: so far may
 ahead of the wall clock, and writes through others be swallowed meanwhile.
 
 A stamp that somebody's broken clock set far into the future is not taken over into this node's clock. But a write that
-follows it must win over it, so it gets the next one above; the key stays ahead of time, and no other key does.
+follows it must win over it, so it gets the next one above; the key stays ahead of time, and no other key does. The
+ceiling does not reach so far, so these stamps carry a name that was drawn for this life alone.
 """
 
 from collections.abc import Iterable
@@ -21,8 +22,16 @@ _AHEAD: Final = milliseconds(500)
 class Stamper:
     """Gives the stamps of one node."""
 
-    def __init__(self, *, actor: int, ceiling_ns: int) -> None:
+    def __init__(self, *, actor: int, ceiling_ns: int, far_actor: int) -> None:
+        """Make a stamper.
+
+        Args:
+            actor: who stamps, in this epoch of its disk.
+            ceiling_ns: on disk; below it stamps may have been given before.
+            far_actor: who stamps beyond the ceiling, in this life.
+        """
         self.actor = actor
+        self.far_actor = far_actor
         # Stable; stamps below it may be told to others at once.
         self.firm_ns = ceiling_ns
         self._clock = HybridClock(actor=actor, ceiling_ns=ceiling_ns)
@@ -30,7 +39,7 @@ class Stamper:
 
     def as_actor(self, actor: int) -> "Stamper":
         """Return a stamper that goes on under another name, above all that this one gave."""
-        heir = Stamper(actor=actor, ceiling_ns=self.ceiling_ns)
+        heir = Stamper(actor=actor, ceiling_ns=self.ceiling_ns, far_actor=self.far_actor)
         heir.firm_ns, heir._far = self.firm_ns, self._far
         return heir
 
@@ -69,7 +78,7 @@ class Stamper:
 
     def _after(self, stamp: HybridStamp) -> HybridStamp:
         if stamp.logical + 1 < LOGICAL_COUNT:
-            return HybridStamp(stamp.wall_ns, stamp.logical + 1, self.actor)
+            return HybridStamp(stamp.wall_ns, stamp.logical + 1, self.far_actor)
         if stamp.wall_ns + 1 > ACTOR_MAX:
             raise ChangeRefused("CLOCKAHEAD", "the key's last write was stamped at the end of time")
-        return HybridStamp(stamp.wall_ns + 1, 0, self.actor)
+        return HybridStamp(stamp.wall_ns + 1, 0, self.far_actor)

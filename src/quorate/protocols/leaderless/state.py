@@ -118,7 +118,7 @@ class LeaderlessState(Machine):
         self._is_newborn = self._born is None
         if self._born is None:
             self._born = Born(self._new_actor(), 0)
-        self.stamper = Stamper(actor=self._born.actor, ceiling_ns=self._born.ceiling_ns)
+        self.stamper = Stamper(actor=self._born.actor, ceiling_ns=self._born.ceiling_ns, far_actor=self._new_actor())
         self._firm: deque[tuple[int, int]] = deque()
         self._use_topologies()
 

@@ -69,12 +69,33 @@ class Writing(Hinting):
             marks.hit("leaderless: a write is refused beforehand")
             self._fail(origin, "UNREACHABLE", f"level {level} cannot be met: too few owners of the key are reachable")
             return
+        actor = self.stamper.actor
+        if self.rule.needs_dot(change) and self.node not in route.old_nodes:
+            guest = self._become_guest(key, told)
+            if guest is None:
+                self._fail(origin, "UNREACHABLE", "no owner of the key is reachable, and the change needs one")
+                return
+            actor = guest
         try:
-            cell, is_firm = self._changed(self._view(key), change, context)
+            cell, is_firm = self._changed(self._view(key), change, context, actor=actor)
         except ChangeRefused as refused:
             self._fail(origin, refused.word, str(refused))
             return
         self._spread(origin, key, cell, level=level, told=told, needs=needs, is_firm=is_firm, timeout=timeout)
+
+    def _become_guest(self, key: bytes, told: dict[NodeId, NodeId | None]) -> int | None:
+        """Stand in for an owner of a key, of which none can be reached, and return who gives the dots.
+
+        An actor's dots must all be in its own copy. This node's only copy is a hint, which goes when it is handed over;
+        so its dots are given under a name of this hint's own. None: it may keep no hint.
+        """
+        away = [owner for owner in told if owner in self.down]
+        mine = [owner for owner in away if told[owner] == self.node] or away
+        if not self.config.sloppy or not mine or not self._has_room(mine[0], key):
+            return None
+        marks.hit("leaderless: a stand-in gives dots")
+        told[mine[0]] = self.node
+        return self._guests.setdefault(key, self._new_actor())
 
     def _spread(
         self,
@@ -163,12 +184,11 @@ class Writing(Hinting):
 
     def _can_keep(self, told: dict[NodeId, NodeId | None]) -> bool:
         """Return whether anybody can be told, or a hint be kept here."""
-        limit = self.config.hint_count_max
-        return any(target is not None or len(self.hints.get(owner, ())) < limit for owner, target in told.items())
+        return any(target is not None or self._has_room(owner, b"") for owner, target in told.items())
 
     # Making the cell.
 
-    def _changed(self, mine: bytes, change: AnyChange, context: bytes) -> tuple[bytes, bool]:
+    def _changed(self, mine: bytes, change: AnyChange, context: bytes, *, actor: int) -> tuple[bytes, bool]:
         """Return the new cell, and whether others may hear of it before it is stable here.
 
         Raises:
@@ -183,7 +203,7 @@ class Writing(Hinting):
             if token and (stamp := self.rule.stamp(token)) is not None
         ]
         stamp = self._stamp(wall_ns, seen)
-        cell = self.rule.change(mine, change, actor=self.stamper.actor, stamp=stamp, context=context)
+        cell = self.rule.change(mine, change, actor=actor, stamp=stamp, context=context)
         if len(cell) > CELL_FACTOR * self.config.value_bytes_max:
             raise ChangeRefused("TOOLARGE", "the key would hold more than it may")
         if self.rule.keeps_siblings:

@@ -1,7 +1,9 @@
 """Hinted handoff: who keeps what for whom, how it comes home, and when it is dropped."""
 
+import pytest
+
 from quorate.kernel import NodeId, Received, TimerFired, marks, milliseconds, seconds
-from quorate.protocols.leaderless import Answered, Bundle, Failed, HandOver, Keep, Put, Write
+from quorate.protocols.leaderless import Answered, Bundle, Count, Failed, HandOver, Keep, Put, Write
 from quorate.protocols.leaderless.testing import LeaderlessCluster
 
 KEY = b"key"
@@ -205,6 +207,46 @@ def test_a_stand_in_that_does_not_know_the_owner_keeps_nothing() -> None:
         cluster.step(2, Received(NodeId(1), Bundle(2, 1, (part,))))
     assert cluster.wire == []
     assert not any(cluster.machine(2).hints.values())
+
+
+@pytest.mark.parametrize("rule", ["siblings", "lww"])
+def test_without_any_owner_a_stand_in_gives_dots_under_a_name_of_its_own(rule: str) -> None:
+    """Always writable: and when the hint is gone, so is the name, since its dots are elsewhere."""
+    cluster, owners, _ = sloppy_cluster(rule=rule)
+    outsiders = [node for node in cluster.boxes if node not in owners]
+    cluster.cut(owners, outsiders)
+    for owner in owners:
+        cluster.down(owner, at=outsiders)
+    changes = [Count(2), Count(3)] if rule == "lww" else [Put(b"one"), Put(b"two")]
+    for outsider, change in zip(outsiders, [*changes, changes[0]], strict=True):
+        with marks.expect("leaderless: a stand-in gives dots"):
+            assert isinstance(cluster.change(outsider, KEY, change), Answered)
+    assert isinstance(cluster.change(outsiders[0], KEY, changes[1]), Answered)
+    cluster.heal()
+    for owner in owners:
+        cluster.up(owner, at=outsiders)
+    cluster.run(seconds(2))
+    expected = [b"10"] if rule == "lww" else [b"one", b"one", b"two", b"two"]
+    for node in cluster.boxes:
+        assert sorted(cluster.get(node, KEY, level="ALL")) == expected
+    assert not any(machine._guests for machine in cluster.machines())
+    for owner in owners:
+        cluster.down(owner, at=outsiders)
+    assert isinstance(cluster.change(outsiders[0], KEY, changes[0]), Answered)
+    for owner in owners:
+        cluster.up(owner, at=outsiders)
+    cluster.run(seconds(2))
+    expected = [b"12"] if rule == "lww" else [b"one", *expected]
+    assert sorted(cluster.get(1, KEY, level="ALL")) == expected
+
+
+def test_a_stand_in_without_room_for_a_hint_gives_no_dots() -> None:
+    cluster, owners, _ = sloppy_cluster(rule="siblings", hint_count_max=0)
+    for owner in owners:
+        cluster.down(owner)
+    answer = cluster.put(next(node for node in cluster.boxes if node not in owners), KEY, b"v")
+    assert isinstance(answer, Failed)
+    assert (answer.code, answer.happened) == ("UNREACHABLE", "no")
 
 
 # Age.
