@@ -5,7 +5,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quorate.api.process import serve_real
 from quorate.client import Database, LocalExecutor, RemoteExecutor
@@ -13,7 +13,7 @@ from quorate.env import Env
 from quorate.kernel import NodeId, seconds
 from quorate.kernel.errors import ConfigError, Unreachable, UsageError
 from quorate.runtime import client_context, real_env
-from quorate.server import Config, Listen, Server, check_keyspaces, parse_address, to_keyspaces
+from quorate.server import Config, Listen, Server, parse_address
 
 if TYPE_CHECKING:
     from quorate.server import Node
@@ -47,12 +47,11 @@ async def _start(config: Config) -> Member:
 
 
 @contextlib.asynccontextmanager
-async def open_(directory: str | Path, *, keyspaces: Mapping[str, Any] | None = None) -> AsyncIterator[Member]:
+async def open_(directory: str | Path) -> AsyncIterator[Member]:
     """Open an embedded store of one node, no server: the same code as a cluster, with nobody to ask.
 
     Args:
         directory: where it lives; ":memory:" for a temporary one that is removed at the end.
-        keyspaces: name → what the table [keyspaces.NAME] of a configuration would say.
     """
     with contextlib.ExitStack() as stack:
         if str(directory) == ":memory:":
@@ -63,9 +62,7 @@ async def open_(directory: str | Path, *, keyspaces: Mapping[str, Any] | None = 
             peers={1: "127.0.0.1:1"},
             cluster="embedded",
             listen=Listen(peer="", redis="", http=""),
-            keyspaces=to_keyspaces(keyspaces or {}),
         )
-        check_keyspaces(config, name="open")
         member = await _start(config)
         async with member:
             await member.wait_until_ready()
@@ -83,7 +80,6 @@ async def join(
     http: str = "",
     is_new: bool = False,
     ready_timeout: float = 10.0,
-    keyspaces: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Member]:
     """Make the calling process one member of a cluster.
 
@@ -95,8 +91,7 @@ async def join(
         redis: host:port for a Redis door; "" for none.
         http: host:port for health and metrics; "" for none.
         is_new: True when the cluster already runs and adds this member.
-        ready_timeout: seconds to wait for a leader before the block begins; with leaderless keyspaces 0 serves at once.
-        keyspaces: name → what the table [keyspaces.NAME] of a configuration would say; alike for all members.
+        ready_timeout: seconds to wait for a leader before the block begins.
     """
     if node not in peers:
         raise ConfigError(f"peers: node {node} itself must be listed")
@@ -107,13 +102,10 @@ async def join(
         peers=dict(peers),
         join=is_new,
         listen=Listen(peer=peers[node], redis=redis, http=http),
-        keyspaces=to_keyspaces(keyspaces or {}),
     )
-    check_keyspaces(config, name="join")
     member = await _start(config)
     async with member:
-        if ready_timeout > 0:
-            await member.wait_until_ready(ready_timeout)
+        await member.wait_until_ready(ready_timeout)
         yield member
 
 

@@ -177,9 +177,9 @@ class SyncDatabase:
         self.close()
 
 
-def open_sync(directory: str | Path, *, keyspaces: Mapping[str, Any] | None = None) -> SyncDatabase:
+def open_sync(directory: str | Path) -> SyncDatabase:
     """Open an embedded store; see `quorate.open`."""
-    return SyncDatabase(lambda: open_(directory, keyspaces=keyspaces))
+    return SyncDatabase(lambda: open_(directory))
 
 
 def connect_sync(
@@ -207,7 +207,6 @@ def join_sync(
     http: str = "",
     is_new: bool = False,
     ready_timeout: float = 10.0,
-    keyspaces: Mapping[str, Any] | None = None,
 ) -> SyncDatabase:
     """Make the calling process one member of a cluster; see `quorate.join`. Its node runs in a thread of its own."""
     return SyncDatabase(
@@ -220,6 +219,5 @@ def join_sync(
             http=http,
             is_new=is_new,
             ready_timeout=ready_timeout,
-            keyspaces=keyspaces,
         )
     )
