@@ -196,6 +196,36 @@ def test_a_comparison_names_the_step_and_the_reason(tmp_path: Path) -> None:
     assert compare(one, one, is_same_hash_seed=True) is None
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("async def visit(nodes):\n    await go(sorted(nodes, key=id))\n", "sorts by address or hash: key=id"),
+        ("async def visit(nodes):\n    await go(hash(nodes[0]))\n", "uses an address or a hash: hash(nodes[0])"),
+        ("async def visit(nodes):\n    await go({*nodes})\n", "makes a set, whose order is that of hashes: {*nodes}"),
+        ("async def visit(nodes):\n    await go(os.environ['HOME'])\n", "reads the environment: os.environ"),
+        (
+            "BEGUN = time.time()\nasync def visit(nodes):\n    await go(BEGUN)\n",
+            "was computed at import: BEGUN = time.time()",
+        ),
+        (
+            "DICE = random.Random()\nasync def visit(nodes):\n    await go(DICE)\n",
+            "was computed at import: DICE = random.Random()",
+        ),
+    ],
+)
+def test_each_likely_reason_is_named_with_its_line(tmp_path: Path, source: str, reason: str) -> None:
+    """Address, hash, set, environment, clock and dice of the import: what the source near the parting does."""
+    program = tmp_path / "program.py"
+    program.write_text(source, "utf-8")
+    line = source.count("\n")
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text(f"1000000000\t1\ttask visit\t{program}:{line}\n", "utf-8")
+    other.write_text(f"1000000007\t1\ttask visit\t{program}:{line}\n", "utf-8")
+    found = compare(one, other, is_same_hash_seed=True)
+    assert found is not None
+    assert reason in explain(found, seed=1)
+
+
 def test_the_fixture_gives_a_patched_world(world: World) -> None:
     """A plain test may drive a world by itself."""
 
