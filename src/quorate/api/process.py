@@ -201,18 +201,27 @@ def run_local_cluster(
             processes.append(_start_node(path))  # noqa: PERF401  (what was started before an error is ended)
         _wait_until_healthy(configs, processes, paths)
         _say_how_to_reach(configs, directory, console)
-        while True:
-            for path, process in zip(paths, processes, strict=True):
-                if process.poll() is not None:
-                    console.print(f"[red]a node ended with status {process.returncode}; see {path.with_suffix('.log')}")
-                    return 1
-            time.sleep(0.3)
+        return _watch_nodes(processes, paths, console)
     except KeyboardInterrupt:
         console.print("\nstopping …")
         return 0
     finally:
         _stop_nodes(processes)
         signal.signal(signal.SIGTERM, former)
+
+
+def _watch_nodes(processes: list[subprocess.Popen[bytes]], paths: list[Path], console: Console) -> int:
+    """Say which nodes end; the others go on, for that is what a cluster is for. Return 1 when none is left."""
+    left = dict(zip(paths, processes, strict=True))
+    while left:
+        for path, process in list(left.items()):
+            if process.poll() is not None:
+                del left[path]
+                log = path.with_suffix(".log")
+                console.print(f"[red]a node ended with status {process.returncode}; see {log}", soft_wrap=True)
+                console.print(f"  to start it again: quorate serve --config {path}", highlight=False, soft_wrap=True)
+        time.sleep(0.3)
+    return 1
 
 
 def _start_node(path: Path) -> subprocess.Popen[bytes]:
