@@ -253,6 +253,23 @@ def test_a_mutated_history_is_caught_when_brute_force_says_so(name):
     assert compare_mutated(name, 0, 150) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["register", "kv", "cas-register"])
+def test_both_engines_agree_where_half_of_all_crashed(name):
+    """Too many for brute force; here it matters which crashed operations each way has used already."""
+    model, verdicts = model_named(name), {True: 0, False: 0}
+    for seed in range(250):
+        rng = random.Random(seed)
+        recipe = Recipe(
+            operation_count=14, process_count=4, crash_chance=0.5, fail_chance=0.0, lie_chance=rng.choice([0, 0.2])
+        )
+        operations = generate(rng, model, WORKLOADS[name], recipe)
+        frontier = run(search_frontier(Problem(model, operations)))
+        assert frontier.is_valid == run(search_depth(Problem(model, operations))).is_valid, seed
+        verdicts[frontier.is_valid] += 1
+    assert min(verdicts.values()) > 3, verdicts
+
+
 SOAK_COUNT = 6_000
 
 

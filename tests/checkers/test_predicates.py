@@ -57,6 +57,14 @@ PAIRS = [
      together([ins("x", 2), ins("y", 3)], [r("y", 3), rp()]),
      together([ins("x", 1), ins("y", 3)], [r("y", 3), rp()]),
      "snapshot-isolation", "repeatable-read"),
+    ("g-single-predicate", "of two writers in no certain order, one is seen and missed",
+     [init(x=1), *together([w("x", 2), ins("y", 3)], [w("x", 4)], [r("y", 3), rp()])],
+     [init(x=1), *together([w("x", 2), ins("y", 3)], [w("x", 4)], [r("y", 3), rp(x=4)])],
+     "snapshot-isolation", "repeatable-read"),
+    ("lost-update", "two inserts where nothing was; a delete that found nothing replaced nothing",
+     together([r("x"), ins("x", 2)], [r("x"), ins("x", 4)]),
+     together([r("x"), ins("x", 2)], [r("x"), dele("x")]),
+     "cursor-stability", "read-committed"),
     ("g-nonadjacent-predicate", "two queries see two inserts in opposite orders",
      together([ins("x", 2)], [rp(x=2)], [ins("y", 4)], [rp(y=4)]),
      together([ins("x", 2)], [rp(x=2)], [ins("y", 4)], [rp(x=2, y=4)]),
@@ -112,7 +120,9 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "claim", "bad", "good", "refuted", "allowed"), PAIRS, ids=[p[0] for p in PAIRS])
+@pytest.mark.parametrize(
+    ("name", "claim", "bad", "good", "refuted", "allowed"), PAIRS, ids=[f"{p[0]}: {p[1]}" for p in PAIRS]
+)
 def test_an_anomaly_is_found_and_its_near_miss_is_not(name, claim, bad, good, refuted, allowed):
     found = check_closed_predicate(bad)
     assert name in found.anomalies, found.anomalies

@@ -8,15 +8,13 @@ from quorate.lab.compare import Load, RunPlan, Timeline, make_card, parse_design
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
+SHORT = Timeline(calm=seconds(0.4), harm=seconds(2.4), healed=seconds(0.4))
+LOAD = Load(rate=60.0, key_count=4, timeout=milliseconds(600))
+
+
 def test_the_cut_off_leader_serves_nobody_and_the_others_go_on() -> None:
     """Three processes, the leader cut off: refused on its side, served on the other, nothing lost."""
-    plan = RunPlan(
-        design=parse_design("raft"),
-        scenario="majority",
-        node_count=3,
-        timeline=Timeline(calm=seconds(0.4), harm=seconds(2.4), healed=seconds(0.4)),
-        load=Load(rate=60.0, key_count=4, timeout=milliseconds(600)),
-    )
+    plan = RunPlan(design=parse_design("raft"), scenario="majority", node_count=3, timeline=SHORT, load=LOAD)
     found = run_real(plan)
     minority, majority = found.sides
     assert minority.writes.late_share == 0.0
@@ -25,3 +23,15 @@ def test_the_cut_off_leader_serves_nobody_and_the_others_go_on() -> None:
     assert found.lost == []
     assert found.acknowledged_count > 3
     assert make_card(plan.design, [found]).letters.under_partition == "PC"
+
+
+def test_one_replica_serves_both_sides_and_is_stale() -> None:
+    """Three processes with a leaderless keyspace, r = w = 1: both sides go on, apart, and meet again without loss."""
+    design = parse_design("leaderless:r=1,w=1")
+    found = run_real(RunPlan(design=design, scenario="minority", node_count=3, timeline=SHORT, load=LOAD))
+    for side in found.sides:
+        assert side.reads.late_share == side.writes.late_share == 1.0
+    assert found.staleness.stale_count > 0
+    assert found.judgement.verdicts["linearizable"] == "invalid"
+    assert found.lost == []
+    assert make_card(design, [found]).letters.under_partition == "PA"

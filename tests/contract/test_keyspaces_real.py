@@ -13,7 +13,7 @@ import redis
 
 import quorate
 import quorate.sync
-from quorate.kernel.errors import OperationError
+from quorate.kernel.errors import ConfigError, OperationError
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -143,7 +143,7 @@ def test_garbage_for_a_leaderless_keyspace_harms_nobody(cluster: Any) -> None:
         assert carts.get("after") == b"garbage"
 
 
-def test_the_last_node_serves_on_and_nothing_acknowledged_is_lost(make_cluster: Any) -> None:
+def test_the_last_node_serves_on_and_nothing_acknowledged_is_lost(make_cluster: Any, quorate_command: Command) -> None:
     """kill -9 of a majority: Raft refuses, the leaderless keyspace goes on, and all copies have it in the end."""
     cluster = make_cluster(extra=KEYSPACES)
     cluster.start()
@@ -171,6 +171,41 @@ def test_the_last_node_serves_on_and_nothing_acknowledged_is_lost(make_cluster: 
             assert carts.mget(*(f"k{place}" for place in range(300))) == [b"%d" % place for place in range(300)]
     with client(cluster.nodes[1]) as raft:
         assert raft.set("k", "on raft again")
+    cluster.nodes[2].end()
+    examined = quorate_command("doctor", cluster.nodes[2].data)
+    assert examined.returncode == 0, examined.stdout + examined.stderr
+    assert "(carts): checkpoint of 302 cells, 0 hints" in examined.stdout
+
+
+def test_a_store_in_the_process_has_keyspaces_too() -> None:
+    async def main() -> None:
+        declared = {"carts": {"replication": {"by": "leaderless"}, "conflicts": "siblings"}, "ledger": {"database": 2}}
+        async with quorate.open(":memory:", keyspaces=declared) as db:
+            carts = db.keyspace("carts")
+            await carts.put("k", "a")
+            await carts.put("k", "b")
+            found = await carts.siblings("k")
+            assert sorted(found.values) == [b"a", b"b"]
+            assert await carts.resolve("k", found.token, "ab") == 1
+            async with carts.session() as session:
+                assert await session.get("k") == b"ab"
+                await session.put("k", "c")
+                await session.put("k", "d")
+                assert await session.get("k") == b"d", "a session replaces what it has seen and written"
+            await db.keyspace("ledger").put("k", "v")
+            assert await db.get("k") is None
+        with pytest.raises(ConfigError, match=r"did you mean keyspaces\.carts\.replication"):
+            async with quorate.open(":memory:", keyspaces={"carts": {"replicatoin": {}}}):
+                pass
+        with pytest.raises(ConfigError, match="2 copies need as many nodes"):
+            async with quorate.open(
+                ":memory:", keyspaces={"carts": {"replication": {"by": "leaderless", "replicas": 2}}}
+            ):
+                pass
+
+    asyncio.run(main())
+    with quorate.sync.open(":memory:", keyspaces={"carts": {"replication": {"by": "leaderless"}}}) as twin:
+        assert twin.keyspace("carts").increment("n", 2) == 2
 
 
 def test_a_declaration_that_cannot_be_kept_stops_the_start(make_cluster: Any) -> None:

@@ -332,3 +332,33 @@ def test_the_log_does_not_grow_for_the_sake_of_a_keyspace() -> None:
             assert max(server.node.wal.segment_count for server in cluster.live().values()) <= 6
 
         run(world, main())
+
+
+def test_a_keyspace_that_is_not_declared_any_more_rests_and_comes_back() -> None:
+    """Its records must not hold the log back for ever, and its data is there when it is declared again."""
+    with World(12) as world:
+        cluster = made(world, storage=SMALL)
+        cluster.start()
+
+        async def restarted_with(keyspaces: Mapping[str, Keyspace]) -> Database:
+            for host in cluster.hosts:
+                host.power_cut()
+            cluster.servers.clear()
+            cluster._keyspaces = dict(keyspaces)
+            await asyncio.sleep(0.5)
+            cluster.start()
+            await until(lambda: len(cluster.live()) == 3)
+            return database(world, cluster)
+
+        async def main() -> None:
+            await database(world, cluster).keyspace("carts").put("k", "kept", level="ALL")
+            db = await restarted_with({"ledger": KEYSPACES["ledger"]})
+            with pytest.raises(UsageError, match="no keyspace 'carts'"):
+                await db.keyspace("carts").get("k")
+            for number in range(200):
+                await db.put(f"k{number % 5}", "x" * 100)
+            await until(lambda: max(one.node.wal.segment_count for one in cluster.live().values()) <= 4)
+            db = await restarted_with(KEYSPACES)
+            assert await db.keyspace("carts").get("k", level="ALL") == b"kept"
+
+        run(world, main())

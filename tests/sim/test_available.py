@@ -266,6 +266,8 @@ def test_swim_tells_the_others_who_is_down_and_up_again() -> None:
     for node in range(1, 6):
         assert keyspace.machine(node).counters()["peers_down"] == 0
         assert keyspace.machine(node).counters()["hints"] == 0
+    counters = [keyspace.machine(node).counters() for node in range(1, 5)]
+    assert sum(found["hinted"] for found in counters) >= sum(found["delivered"] for found in counters) > 10
 
 
 def test_a_node_that_never_came_is_found_down() -> None:
@@ -304,6 +306,20 @@ def test_tombstones_go_when_all_owners_agree_and_nothing_comes_back() -> None:
         keyspace.run(60)
     assert [keyspace.machine(node).counters()["tombstones"] for node in (1, 2, 3)] == [0, 0, 0]
     assert [keyspace.machine(node).counters()["keys"] for node in (1, 2, 3)] == [10, 10, 10]
+    assert sum(keyspace.machine(node).counters()["purged"] for node in (1, 2, 3)) == 30
+    assert sum(keyspace.machine(node).counters()["reconciled"] for node in (1, 2, 3)) >= 10
+
+
+def test_a_node_that_is_alone_agrees_with_itself() -> None:
+    """One copy of everything: tombstones go by age, nobody has to be asked."""
+    spans = {"hint_window": seconds(1), "request_timeout": seconds(1), "tombstone_grace": seconds(60)}
+    keyspace = Keyspace(1, purge="repair", **spans)
+    keyspace.run(1)
+    keyspace.change(1, b"k", Put(b"v"))
+    keyspace.change(1, b"k", Delete())
+    assert keyspace.machine(1).counters()["tombstones"] == 1
+    keyspace.run(5)
+    assert keyspace.machine(1).counters()["tombstones"] == 0
 
 
 def test_a_clock_that_goes_back_begins_agreements_anew() -> None:

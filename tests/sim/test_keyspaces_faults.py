@@ -5,6 +5,7 @@ kept, checkpoints are taken all the time, the network is cut and healed.
 """
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +13,13 @@ from typing import Any
 import pytest
 
 from quorate.client import Database, Keyspace, RemoteExecutor
-from quorate.kernel import Duration, seconds
+from quorate.kernel import Duration, milliseconds, seconds
 from quorate.kernel.errors import DefiniteError, OperationError
 from quorate.lab.simulation.cluster import SimCluster
 from quorate.server import Keyspace as Declared
 from quorate.server import Replication, Storage
 from quorate.server.keyspaces import group_of
-from quorate.sim import World
+from quorate.sim import DiskPolicy, World
 from quorate.sim.env import make_env
 
 pytestmark = pytest.mark.slow
@@ -132,3 +133,63 @@ def test_nothing_acknowledged_is_lost_and_copies_agree(name: str, seed: int) -> 
 
         world.run(main(), timeout=Duration(400 * 10**9))
         assert len(book.written) > 20, "the clients got something done"
+
+
+def lost_count(*, acknowledge: bool, cut_count: int = 10) -> tuple[int, int]:
+    """Return how many answered writes are gone, and how many there were, after power cuts of the node that answered.
+
+    The node is cut off from the others meanwhile, so that its own disk is all there is, and that is slow.
+    """
+    declared = Declared(
+        replication=Replication(by="leaderless", read=1, write=1 if acknowledge else "NONE", **FAST),
+        acknowledge=acknowledge,
+    )
+    slow = DiskPolicy(sync_min=milliseconds(10), sync_max=milliseconds(20))
+    with World(5, disk=slow) as world:
+        cluster = SimCluster(world, node_count=3, keyspaces={"weak": declared})
+        cluster.start()
+        env = make_env(world.lab)
+        host, others = cluster.hosts[0], cluster.hosts[1:]
+
+        async def burst(number: int) -> list[str]:
+            keyspace = Database(RemoteExecutor(env, [cluster.address_of(0)], timeout=seconds(1))).keyspace("weak")
+            await keyspace.describe()
+            world.partitions.isolate(host, others)
+            answered: list[str] = []
+
+            async def put(key: str) -> None:
+                with contextlib.suppress(OperationError):
+                    await keyspace.put(key, "v")
+                    answered.append(key)
+
+            writes = [asyncio.create_task(put(f"{number}:{place}")) for place in range(40)]
+            while not answered:
+                await asyncio.sleep(0.0001)
+            host.power_cut()
+            cluster.servers.pop(host.node, None)
+            world.partitions.heal()
+            await asyncio.gather(*writes)
+            host.start(cluster._main)
+            while len(cluster.live()) < 3:
+                await asyncio.sleep(0.1)
+            return answered
+
+        async def main() -> tuple[int, int]:
+            await asyncio.sleep(1)
+            answered = [key for number in range(cut_count) for key in await burst(number)]
+            addresses = [cluster.address_of(place) for place in range(3)]
+            keyspace = Database(RemoteExecutor(env, addresses, timeout=seconds(5))).keyspace("weak")
+            missing = [key for key in answered if await keyspace.get(key, level="ALL") is None]
+            return len(missing), len(answered)
+
+        found: tuple[int, int] = world.run(main(), timeout=Duration(400 * 10**9))
+        return found
+
+
+def test_fire_and_forget_loses_what_was_answered_and_one_copy_does_not() -> None:
+    """The declared mode has its price, and it is this one."""
+    lost, answered_count = lost_count(acknowledge=False)
+    assert 0 < lost <= answered_count
+    kept_lost, kept_count = lost_count(acknowledge=True)
+    assert kept_count > 0
+    assert kept_lost == 0

@@ -11,11 +11,12 @@ from collections import Counter
 import msgspec
 import pytest
 
-from quorate.kernel import MILLISECOND, Event, NodeId, Output, Record, milliseconds, seconds
+from quorate.kernel import MILLISECOND, Event, NodeId, Output, Record, hash_key, milliseconds, seconds
 from quorate.protocols.leaderless import (
     MESSAGES,
     Answered,
     Batch,
+    Count,
     Delete,
     Failed,
     Hinted,
@@ -32,6 +33,7 @@ from quorate.protocols.leaderless import (
     Reconfigure,
     Request,
     Stored,
+    Synchronized,
     Tick,
     check_acknowledged,
     check_nodes,
@@ -43,20 +45,21 @@ from quorate.protocols.leaderless import (
 from quorate.sim import Atlas, CoreCluster, CoreHost, DiskPolicy, FaultSchedule, LinkPolicy, Mix, Nemesis, World
 
 KEYS = (b"a", b"b", b"c")
+COUNTER = b"counter"
 
 
 class Operation(msgspec.Struct):
     node: NodeId
     boot: int
     key: bytes
-    change: Put | Delete | None
+    change: Put | Delete | Count | None
     level: str
     # All that was known to be done when it began.
     floor: bytes
     # Values that the client had read: a write replaces them.
     read: tuple[bytes, ...] = ()
-    # 0: none, it is over.
     client: int = 0
+    began: int = 0
 
 
 class Disk:
@@ -84,7 +87,16 @@ class Disk:
 class Run:
     """One run; everything is drawn from the seed but for what is given."""
 
-    def __init__(self, seed: int, *, wipes: int = 0, moves: bool = False, faults: bool = True, **given: object) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        wipes: int = 0,
+        moves: bool = False,
+        purges: bool = False,
+        faults: bool = True,
+        **given: object,
+    ) -> None:
         self.dice = random.Random(seed)
         draw = self.dice.choice
         self.node_count = draw((3, 3, 4, 5))
@@ -109,6 +121,12 @@ class Run:
             if draw((True, False)):
                 # Who missed a write stays behind: it is the movement that must keep enough copies.
                 self.config |= {"hint_count_max": 0, "read_repair": "none", "hint_delay": milliseconds(500)}
+        self.purges = purges
+        self.keys = KEYS if not purges else tuple(b"%d" % number for number in range(30))
+        if purges:
+            # Faults are shorter than the grace, and replicas are compared all the time.
+            self.config |= {"purge": draw(("grace", "repair", "repair")), "request_timeout": milliseconds(300)}
+            self.config |= {"hint_window": seconds(1), "tombstone_grace": seconds(8), "hint_delay": milliseconds(50)}
         self.is_regular = not self.config["sloppy"] and not wipes
         lose, repeat = draw((0.0, 0.02, 0.1)), draw((0.0, 0.05))
         link = LinkPolicy(lose=lose, repeat=repeat, reorder=draw((0.0, 0.1)), jitter=milliseconds(draw((0.1, 3, 60))))
@@ -125,12 +143,14 @@ class Run:
         self.history = NodesHistory()
         self.disks = {node: Disk() for node in nodes}
         self.operations: dict[int, Operation] = {}
-        self.floors: dict[bytes, bytes] = dict.fromkeys(KEYS, b"")
+        self.floors: dict[bytes, bytes] = dict.fromkeys(self.keys, b"")
         self.counts: Counter[str] = Counter()
         # Value → by which writes (values, or "" for a delete) it was replaced; writes that may have happened.
         self.replaced: dict[bytes, bool] = {}
         self.answered: dict[bytes, bytes] = {}
         self.refused: dict[bytes, bool] = {}
+        # Value → when a write was answered whose client had read and replaced it.
+        self.dead: dict[bytes, int] = {}
         self.token = 0
         self.is_over = False
         self.hosts = self.core.hosts
@@ -144,7 +164,7 @@ class Run:
             mix = Mix(
                 gap_min=milliseconds(50),
                 gap_max=milliseconds(1500),
-                span_max=seconds(3),
+                span_max=seconds(1 if purges else 3),
                 wipe=2 if wipes else 0,
                 skew=2,
             )
@@ -159,6 +179,8 @@ class Run:
             self.client(client)
         if moves:
             self.operate()
+        if purges:
+            self.compare()
 
     def make(self, node: NodeId, records: list[Record], rng: random.Random) -> Leaderless:
         config = LeaderlessConfig(node=node, topology=self.topology, **self.config)
@@ -190,6 +212,28 @@ class Run:
         if not self.is_over:
             self.world.at(self.world.now + self.dice.randrange(100, 700) * MILLISECOND, self.detecting)
 
+    def compare(self) -> None:
+        """Anti-entropy: exchange everything, and tell when all owners agreed at one moment."""
+        began = {node: self.wall_ns(host) for node, host in self.hosts.items()}
+        for host in self.hosts.values():
+            for other in self.hosts:
+                if other != host.node:
+                    host.call(Reconcile(other, (*self.keys, COUNTER)))
+        self.world.at(self.world.now + 250 * MILLISECOND, lambda: self.agree(began))
+
+    def agree(self, began: dict[NodeId, int]) -> None:
+        if len(self.machines()) == len(self.hosts):
+            for key in self.keys:
+                owners = self.machines()[0].router.route(key).nodes
+                held = {self.hosts[owner].machine.cells.get(key, b"") for owner in owners}
+                are_stable = all(key not in self.hosts[owner].machine.unstable for owner in owners)
+                if len(held) == 1 and are_stable:
+                    self.counts["agreed"] += 1
+                    for owner in owners:
+                        self.hosts[owner].call(Synchronized(hash_key(key), hash_key(key) + 1, began[owner]))
+        if not self.is_over:
+            self.compare()
+
     def operate(self) -> None:
         """Add, remove or replace a node now and then, through any node that is settled on the newest topology."""
         if self.is_over:
@@ -218,13 +262,16 @@ class Run:
     def begin(self, client: int, read: Answered | None = None, key: bytes = b"") -> None:
         """Read; or write something, with what the last read gave or without."""
         host = self.hosts[NodeId(self.dice.randrange(1, self.node_count + 1))]
-        key = key or self.dice.choice(KEYS)
+        if read is None and self.dice.random() < 0.1:
+            self.count(client, host)
+            return
+        key = key or self.dice.choice(self.keys)
         change: Put | Delete | None = None
         context = b""
         seen: tuple[bytes, ...] = ()
         self.token += 1
         if read is not None or self.dice.random() < 0.4:
-            is_delete = self.dice.random() < 0.2
+            is_delete = self.dice.random() < (0.6 if self.purges else 0.2)
             change = Delete() if is_delete else Put(b"v%d" % self.token)
             if read is not None:
                 context = self.rule.token(read.cell)
@@ -232,10 +279,21 @@ class Run:
             if is_delete and not context:
                 # It would take whatever its owner holds, read or not.
                 change = Put(b"v%d" % self.token)
-        operation = Operation(host.node, host.boot_count, key, change, "", self.floors[key], seen, client)
+        operation = Operation(
+            host.node, host.boot_count, key, change, "", self.floors[key], seen, client, self.world.now
+        )
         self.operations[self.token] = operation
         self.world.at(self.world.now + seconds(10), lambda token=self.token: self.lose(token))
         if not host.call(Batch((Request(self.token, key, change, context=context),), self.wall_ns(host))):
+            del self.operations[self.token]
+            self.again(client)
+
+    def count(self, client: int, host: CoreHost) -> None:
+        """Add one to a counter: once, whatever is lost and repeated on the way to its owner."""
+        self.token += 1
+        self.operations[self.token] = Operation(host.node, host.boot_count, COUNTER, Count(1), "", b"", (), client)
+        self.world.at(self.world.now + seconds(10), lambda token=self.token: self.lose(token))
+        if not host.call(Batch((Request(self.token, COUNTER, Count(1)),), self.wall_ns(host))):
             del self.operations[self.token]
             self.again(client)
 
@@ -253,7 +311,9 @@ class Run:
             self.again(operation.client)
 
     def maybe(self, operation: Operation) -> None:
-        if operation.change is not None:
+        if operation.key == COUNTER:
+            self.counts["added maybe"] += 1
+        elif operation.change is not None:
             self.replaced.update(dict.fromkeys(operation.read, True))
 
     def on_deliver(self, host: CoreHost, output: Output) -> None:
@@ -279,12 +339,20 @@ class Run:
             wants = self.dice.random() < 0.5
             self.again(operation.client, output if wants else None, key if wants else b"")
             return
+        if key == COUNTER:
+            self.again(operation.client)
+            return
         self.maybe(operation)
-        self.judge_write(operation, output)
+        if not self.purges:
+            self.judge_write(operation, output)
         if isinstance(change, Put):
             self.answered[change.value] = key
         if self.is_regular:
-            self.floors[key] = self.rule.merge(self.floors[key], output.cell)
+            self.dead.update(
+                dict.fromkeys((value for value in operation.read if value not in self.dead), self.world.now)
+            )
+            if not self.purges:
+                self.floors[key] = self.rule.merge(self.floors[key], output.cell)
         self.again(operation.client)
 
     # Judgement.
@@ -294,9 +362,14 @@ class Run:
             assert contains(self.rule, output.cell, operation.floor), (
                 f"a read of {operation.key!r} shows {self.rule.seen(output.cell)}, not {self.rule.seen(operation.floor)}"
             )
-            if self.config["read_repair"] == "blocking" and self.config["read_level"] != "ONE":
+            if not self.purges and self.config["read_repair"] == "blocking" and self.config["read_level"] != "ONE":
                 # The next quorum crosses this one.
                 self.floors[operation.key] = self.rule.merge(self.floors[operation.key], output.cell)
+        if self.rule.name != "merge:lines":
+            back = [
+                v for v in self.rule.seen(output.cell).values if self.dead.get(v, operation.began) < operation.began
+            ]
+            assert not back, f"{back} of {operation.key!r} came back: they had been read and replaced"
         for value in self.rule.seen(output.cell).values:
             for line in value.split(b"\n"):
                 assert line not in self.refused, f"{line!r} was refused for certain, and is read"
@@ -364,24 +437,33 @@ class Run:
             for host in self.hosts.values():
                 for other in self.hosts:
                     if other != host.node:
-                        host.call(Reconcile(other, KEYS))
+                        host.call(Reconcile(other, (*self.keys, COUNTER)))
             self.core.run_for(seconds(1))
         self.judge_end()
 
     def judge_end(self) -> None:
-        for key in KEYS:
+        newest = max(self.machines(), key=lambda machine: machine.phase)
+        (counter,) = {self.hosts[owner].machine.cells.get(COUNTER, b"") for owner in newest.router.route(COUNTER).nodes}
+        total = int(*self.rule.seen(counter).values or [0])
+        added, maybe = self.counts["count ok"], self.counts["added maybe"]
+        if self.is_regular:
+            assert added <= total <= added + maybe, f"{added} to {added + maybe} times one was added, and it is {total}"
+        assert total <= added + maybe, "nothing was added twice"
+        for key in self.keys:
             newest = max(self.machines(), key=lambda machine: machine.phase)
             owners = newest.router.route(key).nodes
             others = [m.node for m in self.machines() if m.phase == newest.phase and m.node not in owners]
             assert not any(key in self.hosts[node].machine.cells for node in others), "what moved away was dropped"
             cells = {self.hosts[owner].machine.cells.get(key, b"") for owner in owners}
-            assert len(cells) == 1, f"{key!r} did not converge: {cells}"
-            (cell,) = cells
+            # A purge may have come here and not yet there.
+            is_purging = self.purges and all(not cell or self.rule.deleted_at_ms(cell) is not None for cell in cells)
+            assert len(cells) == 1 or is_purging, f"{key!r} did not converge: {cells}"
+            cell = max(cells)
             if self.is_regular:
                 assert contains(self.rule, cell, self.floors[key])
             alive = {line for value in self.rule.seen(cell).values for line in value.split(b"\n")}
             assert not alive & set(self.refused)
-            if self.rule.name != "lww" and self.is_regular:
+            if self.rule.name != "lww" and self.is_regular and not self.purges:
                 lost = [v for v, at in self.answered.items() if at == key and v not in alive and v not in self.replaced]
                 assert not lost, f"{lost} of {key!r} vanished, and nobody had read and replaced them; alive: {alive}"
 
@@ -409,3 +491,12 @@ def test_replicas_converge_although_a_disk_was_lost(seed: int) -> None:
     run = Run(seed, wipes=1)
     run.finish()
     assert run.counts["read ok"] > 20, run.counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_that_was_deleted_comes_back(seed: int) -> None:
+    """While tombstones are purged all the time, by age or by agreement, and hints and replicas come late."""
+    run = Run(seed, purges=True)
+    run.finish()
+    assert run.counts["delete ok"] > 10, run.counts

@@ -6,7 +6,7 @@ from typing import Any, assert_type
 import quorate
 import quorate.sync
 from quorate.api import Member, SyncDatabase, SyncTransaction
-from quorate.client import Database, Item, KeyChange, Transaction, Versioned
+from quorate.client import Database, Item, KeyChange, Keyspace, KeyspaceSession, Siblings, Transaction, Versioned
 from quorate.server import Node
 
 
@@ -38,6 +38,20 @@ async def of_a_database(db: Database) -> None:
     assert_type(await db.run(body), list[str])
 
 
+async def of_a_keyspace(db: Database) -> None:
+    carts = db.keyspace("carts")
+    assert_type(carts, Keyspace)
+    assert_type(await carts.get("k", level="ALL"), bytes | None)
+    assert_type(await carts.siblings("k", level=2), Siblings)
+    assert_type(await carts.resolve("k", b"token", None), int)
+    assert_type(await carts.increment("n"), int)
+    assert_type(await carts.members("s"), list[bytes])
+    assert_type(await carts.fields("h"), dict[bytes, bytes])
+    async with carts.session(causal=True) as session:
+        assert_type(session, KeyspaceSession)
+        assert_type(session.export(), bytes)
+
+
 async def of_the_doors() -> None:
     async with quorate.open("./data") as opened:
         assert_type(opened, Member)
@@ -63,5 +77,6 @@ def of_the_twin() -> None:
             assert_type(t, SyncTransaction)
             assert_type(t.get("k"), bytes | None)
         assert_type(db.run(lambda t: t.get("k")), bytes | None)
+        assert_type(db.keyspace("carts").session().get("k"), bytes | None)
     assert_type(quorate.sync.connect("quorate://localhost:6380"), SyncDatabase)
     assert_type(quorate.sync.join("./data", name="c", node=1, peers={1: "localhost:7100"}), SyncDatabase)

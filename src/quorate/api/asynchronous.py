@@ -5,7 +5,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quorate.api.process import serve_real
 from quorate.client import Database, LocalExecutor, RemoteExecutor
@@ -13,7 +13,7 @@ from quorate.env import Env
 from quorate.kernel import NodeId, seconds
 from quorate.kernel.errors import ConfigError, Unreachable, UsageError
 from quorate.runtime import client_context, real_env
-from quorate.server import Config, Listen, Server, parse_address
+from quorate.server import Config, Listen, Server, check_keyspaces, parse_address, to_keyspaces
 
 if TYPE_CHECKING:
     from quorate.server import Node
@@ -47,11 +47,12 @@ async def _start(config: Config) -> Member:
 
 
 @contextlib.asynccontextmanager
-async def open_(directory: str | Path) -> AsyncIterator[Member]:
+async def open_(directory: str | Path, *, keyspaces: Mapping[str, Any] | None = None) -> AsyncIterator[Member]:
     """Open an embedded store of one node, no server: the same code as a cluster, with nobody to ask.
 
     Args:
         directory: where it lives; ":memory:" for a temporary one that is removed at the end.
+        keyspaces: name → what the table [keyspaces.NAME] of a configuration would say.
     """
     with contextlib.ExitStack() as stack:
         if str(directory) == ":memory:":
@@ -62,7 +63,9 @@ async def open_(directory: str | Path) -> AsyncIterator[Member]:
             peers={1: "127.0.0.1:1"},
             cluster="embedded",
             listen=Listen(peer="", redis="", http=""),
+            keyspaces=to_keyspaces(keyspaces or {}),
         )
+        check_keyspaces(config, name="open")
         member = await _start(config)
         async with member:
             await member.wait_until_ready()
@@ -80,6 +83,7 @@ async def join(
     http: str = "",
     is_new: bool = False,
     ready_timeout: float = 10.0,
+    keyspaces: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Member]:
     """Make the calling process one member of a cluster.
 
@@ -91,7 +95,8 @@ async def join(
         redis: host:port for a Redis door; "" for none.
         http: host:port for health and metrics; "" for none.
         is_new: True when the cluster already runs and adds this member.
-        ready_timeout: seconds to wait for a leader before the block begins.
+        ready_timeout: seconds to wait for a leader before the block begins; with leaderless keyspaces 0 serves at once.
+        keyspaces: name → what the table [keyspaces.NAME] of a configuration would say; alike for all members.
     """
     if node not in peers:
         raise ConfigError(f"peers: node {node} itself must be listed")
@@ -102,10 +107,13 @@ async def join(
         peers=dict(peers),
         join=is_new,
         listen=Listen(peer=peers[node], redis=redis, http=http),
+        keyspaces=to_keyspaces(keyspaces or {}),
     )
+    check_keyspaces(config, name="join")
     member = await _start(config)
     async with member:
-        await member.wait_until_ready(ready_timeout)
+        if ready_timeout > 0:
+            await member.wait_until_ready(ready_timeout)
         yield member
 
 

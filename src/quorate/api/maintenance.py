@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from quorate.kernel import GroupId, NodeId
 from quorate.kernel.errors import ConfigError, QuorateError, StorageError, UsageError
 from quorate.protocols.raft import RECORDS, Append, HardState, SnapshotMarker
 from quorate.runtime import lock_directory, read_identity, real_env, worker
-from quorate.server import founding_mark, open_state
+from quorate.server import decoded, founding_mark, is_leaderless, name_at_rest, open_state, records_at_rest
 from quorate.storage import LMDBBase, split_chunks
 
 CHUNK_BYTES = 1 << 20
@@ -59,7 +60,11 @@ def examine(directory: Path, console: Console) -> bool:
                     f"{cut.offset} ({cut.reason}); the next start cuts them"
                 )
             for group, records in sorted(report.groups.items()):
-                _print_records(console, group, [RECORDS.decode(record) for _ordinal, record in records])
+                if is_leaderless(group):
+                    kinds = Counter(type(record).__name__ for _ordinal, record in decoded(group, records))
+                    console.print(f"keyspace {group}: in the log {kinds['Stored']:,} cells, {kinds['Hinted']:,} hints")
+                else:
+                    _print_records(console, group, [RECORDS.decode(record) for _ordinal, record in records])
         except StorageError as cause:
             is_sound = False
             console.print(f"[red]log: {cause}[/]", soft_wrap=True)
@@ -73,8 +78,25 @@ def examine(directory: Path, console: Console) -> bool:
             except QuorateError as cause:
                 is_sound = False
                 console.print(f"[red]group {group}: {cause}[/]", soft_wrap=True)
+        for path in sorted((directory / "state").glob("keyspace-*")):
+            is_sound = _examine_keyspace(path, console) and is_sound
     console.print("[green]sound[/]" if is_sound else "[red]not sound[/]")
     return is_sound
+
+
+def _examine_keyspace(path: Path, console: Console) -> bool:
+    """Print what a leaderless keyspace holds at rest; return whether it is sound."""
+    number = path.name.removeprefix("keyspace-")
+    try:
+        base = LMDBBase(path, worker("doctor"))
+        kinds = Counter(type(record).__name__ for record in records_at_rest(base))
+        name = name_at_rest(base) or "not at rest yet"
+        console.print(f"keyspace {number} ({name}): checkpoint of {kinds['Stored']:,} cells, {kinds['Hinted']:,} hints")
+        base.close()
+    except QuorateError as cause:
+        console.print(f"[red]keyspace {number}: {cause}[/]", soft_wrap=True)
+        return False
+    return True
 
 
 def _print_records(console: Console, group: GroupId, records: list[HardState | Append | SnapshotMarker]) -> None:

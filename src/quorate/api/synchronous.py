@@ -177,9 +177,9 @@ class SyncDatabase:
         self.close()
 
 
-def open_sync(directory: str | Path) -> SyncDatabase:
+def open_sync(directory: str | Path, *, keyspaces: Mapping[str, Any] | None = None) -> SyncDatabase:
     """Open an embedded store; see `quorate.open`."""
-    return SyncDatabase(lambda: open_(directory))
+    return SyncDatabase(lambda: open_(directory, keyspaces=keyspaces))
 
 
 def connect_sync(
@@ -207,6 +207,7 @@ def join_sync(
     http: str = "",
     is_new: bool = False,
     ready_timeout: float = 10.0,
+    keyspaces: Mapping[str, Any] | None = None,
 ) -> SyncDatabase:
     """Make the calling process one member of a cluster; see `quorate.join`. Its node runs in a thread of its own."""
     return SyncDatabase(
@@ -219,5 +220,6 @@ def join_sync(
             http=http,
             is_new=is_new,
             ready_timeout=ready_timeout,
+            keyspaces=keyspaces,
         )
     )

@@ -160,6 +160,8 @@ class Available(Machine):
         self.swim = None if config.swim is None else Swim(_swim_config(config, self.leaderless), (), seeds[1])
         self.anti_entropy = None if config.anti_entropy is None else AntiEntropy(config.anti_entropy, (), seeds[2])
         self.agreements = Agreements()
+        # Runs of hashes that this node alone holds: nobody has to agree.
+        self._alone: list[tuple[int, int]] = []
         self.wall_ns = 0
         # Changes of this step, for the digests.
         self._changes: dict[bytes, int] = {}
@@ -182,10 +184,9 @@ class Available(Machine):
     def _on_started(self, event: Event) -> None:
         self._to_leaderless(event)
         self._to_swim(event)
-        if self.anti_entropy is None:
-            return
         self._to_anti_entropy(event)
-        self._changes.update({key: digest_of(key, cell) for key, cell in self.leaderless.cells.items()})
+        if self.anti_entropy is not None:
+            self._changes.update({key: digest_of(key, cell) for key, cell in self.leaderless.cells.items()})
         self._reshape()
 
     def _on_call(self, call: Call) -> None:
@@ -203,6 +204,9 @@ class Available(Machine):
                     marks.hit("available: the clock went back, so agreements begin anew")
                     self._reshape()
                 self.wall_ns = wall_ns
+                if self.config.leaderless.purge == "repair":
+                    for start, end in self._alone:
+                        self._to_leaderless(Called(Synchronized(start, end, wall_ns)))
             case PeerUp(node):
                 self._to_anti_entropy(Called(ComparePeerUp(node)))
             case PeerDown(node):
@@ -250,6 +254,7 @@ class Available(Machine):
         """Compare by the topology that this node has settled in; while ranges move, copies differ for good reason."""
         topology = self.leaderless.topology
         ranges = shared_ranges(topology, self.node)
+        self._alone = [(start, end) for start, end, owners in Preferences(topology).runs() if owners == (self.node,)]
         self.agreements = Agreements(ranges)
         self._to_anti_entropy(Called(Reshape(topology.version, ranges)))
 
@@ -303,6 +308,8 @@ class Available(Machine):
             "peers_down": len(replica.down),
             "refused": replica.refused_count,
         }
+        for name in ("repair", "hinted", "delivered", "reconciled", "purged"):
+            found[name] = getattr(replica, f"{name}_count")
         if self.swim is not None:
             statuses = [member.status for member in self.swim.members]
             for status, name in enumerate(STATUS_NAMES):

@@ -8,15 +8,18 @@ from quorate.server.config import (
     Storage,
     Timing,
     check,
+    check_keyspaces,
     keyspace_problems,
     load,
     parse,
     parse_address,
+    to_keyspaces,
 )
 from quorate.server.declared import Refusal
 from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, is_leaderless, replica_counts
 from quorate.server.node import Node
 from quorate.server.replica import Replica, founding_mark, open_state
+from quorate.server.rest import decoded, name_at_rest, records_at_rest
 from quorate.server.server import Server
 from quorate.server.topologies import first_topology
 
@@ -35,14 +38,19 @@ __all__ = [
     "Storage",
     "Timing",
     "check",
+    "check_keyspaces",
+    "decoded",
     "first_topology",
     "founding_mark",
     "is_leaderless",
     "keyspace_problems",
     "load",
     "machine_config",
+    "name_at_rest",
     "open_state",
     "parse",
     "parse_address",
+    "records_at_rest",
     "replica_counts",
+    "to_keyspaces",
 ]

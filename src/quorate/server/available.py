@@ -20,8 +20,6 @@ from quorate.protocols.leaderless import (
     Batch,
     Failed,
     LeaderlessConfig,
-    PeerDown,
-    PeerUp,
     Purge,
     ReadRepair,
     Reconfigure,
@@ -203,18 +201,6 @@ class AvailableReplica:
         if self.host is not None:
             self.host.receive(sender, payload)
 
-    def peer_lost(self, peer: NodeId) -> None:
-        """Learn that the link to a peer broke: nothing reaches it, whatever the failure detector still believes."""
-        if self.host is not None:
-            self.host.call(PeerDown(peer))
-            self.node.turn.ask()
-
-    def peer_found(self, peer: NodeId) -> None:
-        """Learn that the link to a peer stands."""
-        if self.host is not None:
-            self.host.call(PeerUp(peer))
-            self.node.turn.ask()
-
     def _on_output(self, output: Output) -> None:
         match output:
             case Answered():
@@ -295,7 +281,7 @@ class AvailableReplica:
             self._unwritten = Unwritten()
             self._unwritten.born, self._unwritten.adopted = taken.born, taken.adopted
             try:
-                await self.base.checkpoint(taken.changes, taken.meta())
+                await self.base.checkpoint(taken.changes, taken.meta(self.name))
             except DiskFull:
                 self._unwritten.changes = {**taken.changes, **self._unwritten.changes}
                 self._unwritten.log_bytes += taken.log_bytes

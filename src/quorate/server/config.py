@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -184,6 +185,20 @@ def parse(text: str, *, name: str = "configuration") -> Config:
     return config
 
 
+def to_keyspaces(tables: Mapping[str, Any], *, name: str = "keyspaces") -> dict[str, Keyspace]:
+    """Return declarations as a program gives them, with the words of [keyspaces.NAME]; not checked any further.
+
+    Raises:
+        ConfigError: an unknown key, with the nearest known one, or a value of the wrong type.
+    """
+    tree = {"keyspaces": dict(tables)}
+    _refuse_unknown(tree, Config, name, "")
+    try:
+        return msgspec.convert(tree["keyspaces"], dict[str, Keyspace], strict=False)
+    except msgspec.ValidationError as cause:
+        raise ConfigError(f"{name}: {cause}") from cause
+
+
 def check(config: Config, *, name: str = "configuration") -> None:
     """Raise ConfigError when values contradict each other."""
     if config.node < 1:
@@ -208,7 +223,7 @@ def check(config: Config, *, name: str = "configuration") -> None:
         raise ConfigError(f"{name}: timing: heartbeat_interval_ms must be at most a third of election_timeout_ms")
     if not 1 <= config.group_count <= 1024:
         raise ConfigError(f"{name}: group_count: must be from 1 to 1024")
-    _check_keyspaces(config, name)
+    check_keyspaces(config, name=name)
     files = (config.tls.certificate, config.tls.key, config.tls.authority)
     if any(files) and not all(files):
         raise ConfigError(f"{name}: tls: certificate, key and authority are needed together")
@@ -230,7 +245,7 @@ def keyspace_problems(config: Config) -> list[tuple[str, Refusal]]:
     )
 
 
-def _check_keyspaces(config: Config, name: str) -> None:
+def check_keyspaces(config: Config, *, name: str = "configuration") -> None:
     """Raise ConfigError for a keyspace that cannot be kept as declared, with the reason."""
     for title, refusal in keyspace_problems(config):
         raise ConfigError(f"{name}: keyspaces.{title}{'.' if refusal.key else ''}{refusal.key}: {refusal.sentence}")

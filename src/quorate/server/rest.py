@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from quorate.kernel import GroupId, Malformed, NodeId, Record
+from quorate.kernel import Codec, GroupId, Malformed, NodeId, Record
 from quorate.kernel.errors import Corrupt
 from quorate.protocols.leaderless import RECORDS, Adopted, Born, Hinted, HintGone, Stored
 from quorate.storage import Base, WriteAheadLog
@@ -18,7 +18,16 @@ from quorate.storage import Base, WriteAheadLog
 _CELL: Final = b"c"
 _HINT: Final = b"h"
 _OWNER_BYTES: Final = 8
-_METAS = msgspec.msgpack.Decoder(list[bytes])
+
+
+class Meta(msgspec.Struct, frozen=True, array_like=True):
+    """What stands beside the cells and hints."""
+
+    name: str
+    records: list[bytes]
+
+
+_METAS: Codec[Meta] = Codec(Meta)
 
 
 class Unwritten:
@@ -50,10 +59,10 @@ class Unwritten:
             case _:
                 pass
 
-    def meta(self) -> bytes:
-        """Return what stands beside the cells and hints."""
+    def meta(self, name: str) -> bytes:
+        """Return what stands beside the cells and hints of a keyspace."""
         heads: list[Born | Adopted] = [*([self.born] if self.born is not None else []), *self.adopted]
-        return msgspec.msgpack.encode([RECORDS.encode(record) for record in heads])
+        return _METAS.encode(Meta(name, [RECORDS.encode(record) for record in heads]))
 
 
 def _hint_key(owner: NodeId, key: bytes) -> bytes:
@@ -67,15 +76,20 @@ def records_at_rest(base: Base) -> Iterator[Record]:
         Corrupt: it holds something else.
     """
     try:
-        for data in _METAS.decode(base.meta) if base.meta else []:
+        for data in _METAS.decode(base.meta).records if base.meta else []:
             yield RECORDS.decode(data)
         for place, data in base.scan(b"", None):
             if place[:1] == _CELL:
                 yield Stored(place[1:], data)
             elif place[:1] == _HINT:
                 yield RECORDS.decode(data)
-    except (Malformed, msgspec.MsgspecError) as cause:
+    except Malformed as cause:
         raise Corrupt(f"the state of a leaderless keyspace at rest holds something else: {cause}") from cause
+
+
+def name_at_rest(base: Base) -> str:
+    """Return the name of the keyspace in a base; empty before its first checkpoint."""
+    return _METAS.decode(base.meta).name if base.meta else ""
 
 
 def decoded(group: GroupId, recovered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Record]]:
@@ -104,5 +118,5 @@ async def settle(base: Base, wal: WriteAheadLog, group: GroupId) -> None:
     for ordinal, record in decoded(group, wal.recovered(group)):
         unwritten.note(record)
         last_ordinal = ordinal
-    await base.checkpoint(unwritten.changes, unwritten.meta())
+    await base.checkpoint(unwritten.changes, unwritten.meta(name_at_rest(base)))
     wal.release(group, last_ordinal + 1)

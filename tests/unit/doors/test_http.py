@@ -4,7 +4,7 @@ import pytest
 
 from quorate.doors.http import HttpConfig, HttpServer, RequestReader
 from quorate.kernel import LogIndex, NodeId, seconds
-from quorate.store import NodeInfo, PeerInfo
+from quorate.store import KeyspaceInfo, NodeInfo, PeerInfo
 
 
 def node_info(**changes):
@@ -64,6 +64,19 @@ def test_a_node_that_lost_its_leader_or_lags_is_not_ready(http):
     http.info[0] = node_info(commit_index=LogIndex(20_000))
     assert http(get("/health")).startswith(b"HTTP/1.1 200 ")
     assert b"19993 entries behind" in http(get("/ready"))
+
+
+def test_each_keyspace_has_a_readiness_of_its_own_and_a_leaderless_one_needs_no_leader(http):
+    fields = {"database": 3, "prefix": "", "design": "", "conflicts": "", "consistency": "", "read_repair": ""}
+    told = KeyspaceInfo(name="carts", by="leaderless", counters={"topology_version": 1, "keys": 9}, **fields)
+    untold = KeyspaceInfo(name="new", by="leaderless", counters={"topology_version": 0}, **fields)
+    ledger = KeyspaceInfo(name="ledger", by="raft", counters={}, **fields)
+    http.info[0] = node_info(leader=None, role="candidate", keyspaces=[told, untold, ledger])
+    assert http(get("/ready/carts")).startswith(b"HTTP/1.1 200 ")
+    assert b"has not been told which nodes hold it" in http(get("/ready/new"))
+    assert b"no leader is known" in http(get("/ready/ledger"))
+    assert b"there is no keyspace 'x'" in http(get("/ready/x"))
+    assert b'quorate_keyspace_keys{keyspace="carts"} 9\n' in http(get("/metrics"))
 
 
 def test_status_is_json_and_metrics_are_what_prometheus_reads(http):

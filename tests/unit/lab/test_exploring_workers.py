@@ -131,3 +131,26 @@ def test_workers_share_only_what_can_be_shared():
     for options in ({"order": "depth"}, {"walk_count": 5}):
         with pytest.raises(UsageError, match="--workers"):
             run_exploration(ExploreOptions(name="2pc", worker_count=2, **options), console)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_a_worker_that_is_killed_is_told_and_the_file_goes_on(tmp_path, monkeypatch):
+    """Out of memory, say: a sentence in place of a traceback, and nothing that was found is lost."""
+    file, console = tmp_path / "file", Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr("quorate.lab.exploring.driving._SLICE_STATES", 300)
+
+    class Dying(Workers):
+        def expand(self, states):
+            if file.exists():
+                for process in list(self._pool._processes.values()):
+                    process.kill()
+            return super().expand(states)
+
+    monkeypatch.setattr("quorate.lab.exploring.driving.Workers", Dying)
+    options = {**CRASHING, "checkpoint": file, "checkpoint_seconds": 0.0}
+    with pytest.raises(UsageError, match=r"a worker has ended .* goes on from here"):
+        run_exploration(ExploreOptions(**options, worker_count=2), console)
+    output = io.StringIO()
+    assert run_exploration(ExploreOptions(**options), Console(file=output, width=200)) == 0
+    assert "2028 states (all of them)" in output.getvalue()

@@ -1,7 +1,7 @@
 """What a search gives away: packed states there, their successors back. How they travel is the pool's matter."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -75,7 +75,7 @@ class Ahead:
         self._asked_count = 0
         # Shares on their way: whether each of their states was sent, and what waits for the answer.
         self._under_way: deque[tuple[list[bool], Callable[[], list[list[Successor]]]]] = deque()
-        self._answers: Iterator[list[Successor] | None] = iter(())
+        self._answers: deque[list[Successor] | None] = deque()
 
     def ask(self, queue: deque[Any], pack: Callable[[Any], bytes | None]) -> None:
         """Keep the pool busy.
@@ -96,10 +96,9 @@ class Ahead:
     def answer(self) -> list[Successor] | None:
         """Return the successors of the state at the head, waiting for them; None: it was not to be expanded."""
         assert self._asked_count, "what is answered was asked"
+        if not self._answers:
+            sent, wait = self._under_way.popleft()
+            expanded = iter(wait())
+            self._answers.extend([next(expanded) if is_sent else None for is_sent in sent])
         self._asked_count -= 1
-        for successors in self._answers:
-            return successors
-        sent, wait = self._under_way.popleft()
-        expanded = iter(wait())
-        self._answers = iter([next(expanded) if is_sent else None for is_sent in sent])
-        return next(self._answers)
+        return self._answers.popleft()

@@ -126,6 +126,10 @@ class _Key:
         """Every version that may have been, the first one first."""
         return [self.first, *self.writers]
 
+    def versions_of_others(self, number: int) -> list[Hashable]:
+        """Return what a transaction may have seen before it wrote the key itself."""
+        return [version for version in self.versions if self.writers.get(version) != number]
+
     def settle(self) -> None:
         """Find the order of versions where it is certain."""
         installed = list(self.writers)
@@ -231,7 +235,7 @@ class _Inferring:
         if value is not None:
             self._keep(transaction, key, value, None, known)
             return
-        absent = [version for version in key.versions if _shown(version) is None]
+        absent = [version for version in key.versions_of_others(transaction.number) if _shown(version) is None]
         if not absent:
             sentence = f"T{transaction.number} found no {show(key.name)}, which always exists"
             self.result.note("garbage-read", sentence, transaction)
@@ -261,7 +265,7 @@ class _Inferring:
             return
         version = value
         if value is None:
-            others = [one for one in key.versions if not matches(predicate, one)]
+            others = [one for one in key.versions_of_others(transaction.number) if not matches(predicate, one)]
             if not others:
                 sentence = f"every version of {show(key.name)} matches {show(predicate)}, and none was returned"
                 self.result.note("predicate-read-miss", sentence, transaction)

@@ -88,13 +88,15 @@ class HttpServer:
                 lag_count = info.commit_index - info.applied_index
                 slow = f"{lag_count} entries behind" if lag_count > self.config.ready_lag_count_max else None
                 return self._verdict(_illness(info) or slow)
+            case path if path.startswith("/ready/"):
+                return self._verdict(_illness_of(info, path.removeprefix("/ready/")))
             case "/status":
                 body = {"node": msgspec.to_builtins(info), "numbers": dict(self._numbers())}
                 return 200, _JSON, msgspec.json.format(msgspec.json.encode(body)) + b"\n"
             case "/metrics":
                 return 200, _METRICS, render_metrics(info, self._numbers())
             case _:
-                return 404, _TEXT, b"there are /health, /ready, /status and /metrics\n"
+                return 404, _TEXT, b"there are /health, /ready, /ready/KEYSPACE, /status and /metrics\n"
 
     @staticmethod
     def _verdict(reason: str | None) -> tuple[int, str, bytes]:
@@ -112,6 +114,16 @@ def _illness(info: NodeInfo) -> str | None:
         if leader is not None and not leader.reachable:
             return f"the leader, node {info.leader}, is not reachable from here"
     return None
+
+
+def _illness_of(info: NodeInfo, name: str) -> str | None:
+    """Return why a node cannot serve a keyspace now, None when it can: a leaderless one needs no leader."""
+    keyspace = next((one for one in info.keyspaces if one.name == name), None)
+    if keyspace is None:
+        return f"there is no keyspace {name!r}"
+    if keyspace.by != "leaderless":
+        return _illness(info)
+    return None if keyspace.counters.get("topology_version") else "this node has not been told which nodes hold it"
 
 
 class _Connection(asyncio.Protocol):

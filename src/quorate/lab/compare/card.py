@@ -32,7 +32,7 @@ class CompareOptions(msgspec.Struct, frozen=True, kw_only=True):
     span_s: float = 4.0
     # On processes of this machine, instead of in simulation.
     is_real: bool = False
-    # Of every link, milliseconds; in simulation.
+    # Of every link, milliseconds; on real processes the machine's own come on top.
     latency_ms: float = 0.5
     jitter_ms: float = 1.5
 

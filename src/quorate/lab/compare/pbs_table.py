@@ -153,7 +153,7 @@ def pbs_svg(rows: Sequence[PBSRow]) -> str:
         )
         for number, row in enumerate(shown)
     ]
-    return standalone(chart(series, x=_AXIS, y=SHARE_AXIS, width=720, height=400))
+    return standalone(chart(series, x=_AXIS, y=SHARE_AXIS, width=720, height=400, has_names=True))
 
 
 SHARE_AXIS = Axis(

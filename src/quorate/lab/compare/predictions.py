@@ -263,27 +263,37 @@ def _availability(plan: RunPlan, runs: Sequence[RunResult], name: str) -> list[P
             if not asked:
                 continue
             measured = sum([service.late_served for service in services]) / asked
-            found.append(_served(plan, scenario, nodes, side=side, word=word, measured=measured, asked=asked))
+            share = Measured(share=measured, asked=asked, is_real=mine[0].is_real)
+            found.append(_served(plan, scenario, nodes, side=side, word=word, measured=share))
     return found
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A share that was measured, and over how many."""
+
+    share: float
+    asked: int
+    is_real: bool
+
+
 def _served(
-    plan: RunPlan, scenario: Scenario, nodes: Sequence[int], *, side: str, word: str, measured: float, asked: int
+    plan: RunPlan, scenario: Scenario, nodes: Sequence[int], *, side: str, word: str, measured: Measured
 ) -> Predicted:
     """Compare what a side was served with what its quorums allow."""
     most = served_share(plan, scenario, nodes, is_write=word == "writes")
     least, rule = most, "last third of the fault, within 5 points, or chance over so few"
-    if scenario.name == "one-way" and isinstance(plan.design, LeaderlessDesign) and plan.design.sloppy:
-        # It hears the others, so it may take them for alive: its stand-ins step in late or not at all.
+    is_sloppy = isinstance(plan.design, LeaderlessDesign) and plan.design.sloppy
+    if is_sloppy and (scenario.name == "one-way" or measured.is_real):
+        # A node that nobody hears still hears the others; and processes take longer than a run to find others dead.
         least = served_share(plan, scenario, nodes, is_write=word == "writes", with_stand_ins=False)
-        rule = "between none and all of its stand-ins: a node that nobody hears still hears the others"
-    chance = max([_SURE_SIGMAS * (share * (1 - share) / asked) ** 0.5 for share in (least, most)])
+        rule = "between none and all of its stand-ins: they may step in late"
+    chance = max([_SURE_SIGMAS * (share * (1 - share) / measured.asked) ** 0.5 for share in (least, most)])
     tolerance = max(SHARE_TOLERANCE, chance)
     return Predicted(
         name=f"{word} served, {scenario.name}, {side}",
         predicted=f"{most:.0%}" if least == most else f"{least:.0%} to {most:.0%}",
-        measured=f"{measured:.0%} of {asked}",
-        is_within=least - tolerance <= measured <= most + tolerance,
+        measured=f"{measured.share:.0%} of {measured.asked}",
+        is_within=least - tolerance <= measured.share <= most + tolerance,
         rule=rule,
     )
 
@@ -336,7 +346,7 @@ def _failover(plan: RunPlan, runs: Sequence[RunResult]) -> list[Predicted]:
         if not (scenario.cuts or scenario.killed or scenario.unpowered):
             continue
         for side in run.sides:
-            if served_share(plan, scenario, side.nodes, is_write=True) < 1.0:
+            if served_share(plan, scenario, side.nodes, is_write=True, with_stand_ins=not run.is_real) < 1.0:
                 continue
             budget_ms, why = _budget(plan, scenario, side.nodes)
             bound = budget_ms + _longest_pause_ms(plan, len(side.nodes)) + (REAL_PAUSE_MS if run.is_real else 0.0)

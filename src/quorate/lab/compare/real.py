@@ -1,8 +1,8 @@
 """The same run on real processes: one `quorate serve` per node, clients at the Redis door of every node.
 
-What is the same: load, scenarios, what is measured, how it is judged. What is not: links between nodes pass through
-proxies of TCP, so what is cut waits and arrives after the healing; a zone without power is killed processes; delays are
-those of this machine, so nothing is predicted from them; and no run is the same again.
+What is the same: load, scenarios, delays of links, what is measured, how it is judged. What is not: links between nodes
+pass through proxies of TCP, so order is kept, and what is cut waits and arrives after the healing; a zone without power
+is killed processes; the machine adds its own delays, so nothing is predicted from them; and no run is the same again.
 """
 
 import asyncio
@@ -22,11 +22,14 @@ from quorate.lab.compare.plan import RunPlan
 from quorate.lab.compare.results import Observed, RunResult
 from quorate.lab.compare.scenarios import SLOW_JITTER, SLOW_LATENCY, Scenario, scenario_named, zone_of
 from quorate.lab.compare.spec import Design, LeaderlessDesign, RaftDesign, check_fits
-from quorate.lab.proxy import CLEAR, Conditions, Links
+from quorate.lab.proxy import Conditions, Links
 from quorate.lab.recorder import Call, Recorder
 from quorate.lab.systems import Client, QuorateSystem
 
 READY_BOUND_S = 30.0
+# How often a node that was started again is asked whether it serves, and after what pauses.
+RETURN_ATTEMPT_COUNT = 100
+RETURN_PAUSE_S = 0.1
 # Clients of one node at one time; an operation that finds none free is not made, and counts as refused.
 CLIENTS_MAX = 64
 
@@ -98,6 +101,9 @@ class _Real:
         self.nodes = tuple([NodeId(node) for node in range(1, plan.node_count + 1)])
         self.seeds = Seeds(plan.seed)
         self.links = Links(self.nodes, rng=self.seeds.stream("links"))
+        # As late as in simulation; what the machine itself takes comes on top.
+        network = plan.network
+        self.usual = Conditions(delay_s=network.latency / SECOND, jitter_s=network.jitter / SECOND)
         timeout_s = plan.load.timeout / SECOND
         self.system = QuorateSystem(extra=configuration_of(plan.design, plan.node_count), timeout_s=timeout_s)
         self.recorder = Recorder()
@@ -118,6 +124,7 @@ class _Real:
                 await self.system.setup(Path(directory), self.nodes, self.links)
                 if isinstance(self.plan.design, RaftDesign) and self.plan.design.lease:
                     _put_first("lease_reads = true\n", Path(directory))
+                self.links.change_all(self.usual)
                 for node in self.nodes:
                     await self.system.start(node)
                 await self._wait()
@@ -164,7 +171,8 @@ class _Real:
 
     async def _probe(self, node: NodeId) -> None:
         client = self._take_client(node)
-        assert client is not None, "nothing else runs yet"
+        if client is None:
+            raise errors.Unreachable("no client is free")
         try:
             await client.write(f"probe-{node}", 1)
         finally:
@@ -202,10 +210,19 @@ class _Real:
                 await self.system.stop(node, "crash")
             await self._until(timeline.heal_at)
         finally:
-            self.links.change_all(CLEAR)
-            down, self.down = self.down, []
-            for node in down:
+            self.links.change_all(self.usual)
+            for node in list(self.down):
                 await self.system.start(node)
+                self._begin(self._return(node))
+
+    async def _return(self, node: NodeId) -> None:
+        """Let clients come back to a node as soon as it serves."""
+        for _ in range(RETURN_ATTEMPT_COUNT):
+            with contextlib.suppress(errors.QuorateError, OSError):
+                await self._probe(node)
+                break
+            await asyncio.sleep(RETURN_PAUSE_S)
+        self.down.remove(node)
 
     async def _until(self, at_ns: int) -> None:
         await asyncio.sleep(max(0.0, (at_ns - self.recorder.now_ns()) / SECOND))

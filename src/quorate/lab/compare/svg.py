@@ -60,8 +60,13 @@ def colour_of(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def chart(series: Sequence[Series], *, x: Axis, y: Axis, width: int = 560, height: int = 320) -> str:
-    """Return a chart with grid, axes and all series. Complexity: O(points)."""
+def chart(
+    series: Sequence[Series], *, x: Axis, y: Axis, width: int = 560, height: int = 320, has_names: bool = False
+) -> str:
+    """Return a chart with grid, axes and all series; with their names in its lower right, if asked.
+
+    Complexity: O(points).
+    """
     left, right, top, bottom = 58, 16, 14, 44
     wide, high = width - left - right, height - top - bottom
 
@@ -71,6 +76,10 @@ def chart(series: Sequence[Series], *, x: Axis, y: Axis, width: int = 560, heigh
     parts = [*_grid(x, y, left, top, wide, high)]
     for one in series:
         parts += _series(one, at)
+    for number, one in enumerate(series if has_names else ()):
+        down = top + high - 18 * (len(series) - number)
+        parts.append(f'<circle cx="{left + wide - 112}" cy="{down - 4}" r="5" fill="{one.colour}"/>')
+        parts.append(text(left + wide - 100, down, one.name))
     return _document(parts, width, height)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import time
+from concurrent.futures import BrokenExecutor
 from typing import Any, Final
 
 from rich.console import Console
@@ -57,6 +58,14 @@ class Driving:
                     # A state may be half expanded: only what the last checkpoint holds is whole.
                     is_interrupted = True
                     break
+                except BrokenExecutor as cause:
+                    # Nothing of a share is taken in before its answer is here, so the search itself is whole.
+                    self._save()
+                    kept = f"; {self.options.checkpoint} goes on from here" if self.options.checkpoint else ""
+                    raise errors.UsageError(
+                        f"a worker has ended (killed, or short of memory) after {self.last.state_count} states{kept}; "
+                        "try fewer --workers"
+                    ) from cause
                 if time.monotonic() - self.saved >= self.options.checkpoint_seconds:
                     self._save()
         if not is_interrupted:

@@ -210,6 +210,7 @@ class Leaderless(Streaming):
     def _on_reconcile(self, call: Reconcile) -> None:
         if call.peer not in self.peers:
             return
+        self.reconciled_count += len(call.keys)
         cells = [(key, self.cells.get(key, b"")) for key in call.keys]
         for some in in_messages(cells):
             self._send(call.peer, Exchange(some, is_answer=False))

@@ -69,11 +69,6 @@ class Forwarding(Reading):
         route = self._route(key)
         able = [node for node in route.near if node in route.old_nodes and node not in self.down]
         owner = able[0] if able else None
-        if owner is None and self._may_stand_in(key, route):
-            marks.hit("leaderless: a stand-in coordinates")
-            self._has_stood_in = True
-            self._write(origin, key, change, level=level, context=context, timeout=timeout, stands_in=True)
-            return
         if owner is None:
             # As a stand-in, if it may.
             self._write(origin, key, change, level=level, context=context, timeout=timeout)

@@ -34,8 +34,6 @@ class Hinting(Replica):
         # Key → the actor under which this node, standing in, gave dots that are in a hint here.
         self._guests: dict[bytes, int] = {}
         self._is_hinting = False
-        # Whether hints may hold dots of this node's own, given as a stand-in; dropped, they may not be given again.
-        self._has_stood_in = any(self.hints.values())
         self._expire_at = Instant(0)
 
     def _begin_hinting(self) -> None:
@@ -82,6 +80,7 @@ class Hinting(Replica):
             cell, wall_ns = self.rule.merge(hint.cell, cell), min(hint.wall_ns, wall_ns)
             if cell == hint.cell:
                 return True
+        self.hinted_count += 1
         kept[key] = Hint(cell, wall_ns)
         self._records.append(Hinted(owner, key, cell, wall_ns))
         self._wake_hints()
@@ -95,10 +94,6 @@ class Hinting(Replica):
         self._guests.pop(key, None)
         del self.hints[owner][key]
         self._records.append(HintGone(owner, key))
-        if self._has_stood_in:
-            marks.hit("leaderless: a stand-in gives up its dots with a hint")
-            self._be_born_again()
-            self._has_stood_in = False
 
     def _is_beyond_window(self, wall_ns: int) -> bool:
         now_ns = self.wall_ns
@@ -170,6 +165,7 @@ class Hinting(Replica):
         handed = self._handed.pop(number, None)
         if handed is None:
             return False
+        self.delivered_count += 1
         owner, key, cell = handed
         self._forget_hint(owner, key, cell)
         return True

@@ -68,6 +68,16 @@ def gains_of(before: Preferences, after: Preferences, node: NodeId) -> list[Gain
     return gains
 
 
+def gives_away(before: Preferences, after: Preferences, node: NodeId) -> bool:
+    """Return whether a node owns any range no more."""
+    home, new_home = before.datacenter_of.get(node), after.datacenter_of.get(node)
+    if home is None or home not in before.datacenters:
+        return False
+    if home != new_home or home not in after.datacenters:
+        return True
+    return any(int(node) in cell.before and int(node) not in cell.after for cell in _changed_cells(before, after, home))
+
+
 def _changed_cells(before: Preferences, after: Preferences, datacenter: str) -> list[Cell]:
     """Return the runs of hashes whose owners in a data centre change."""
     old_home = [datacenter] if datacenter in before.datacenters else list(before.datacenters)

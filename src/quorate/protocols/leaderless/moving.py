@@ -28,9 +28,9 @@ from quorate.protocols.leaderless.calls import Reconfigure
 from quorate.protocols.leaderless.config import LeaderlessConfig
 from quorate.protocols.leaderless.forwarding import Forwarding
 from quorate.protocols.leaderless.messages import Plan, Stage
-from quorate.protocols.leaderless.movement import Gain, gains_of
+from quorate.protocols.leaderless.movement import Gain, gains_of, gives_away
 from quorate.protocols.leaderless.outputs import Settled
-from quorate.protocols.leaderless.records import Adopted, Gathered
+from quorate.protocols.leaderless.records import Adopted, Born, Gathered
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.state import MOVE
 from quorate.protocols.leaderless.topology import Preferences, Topology
@@ -38,7 +38,8 @@ from quorate.protocols.leaderless.topology import Preferences, Topology
 PERIOD: Final = milliseconds(100)
 _TELL_EVERY: Final = milliseconds(100)
 _STAGE_EVERY: Final = milliseconds(500)
-# Cells that are dropped per period after a move.
+# Keys that are looked at, and cells that are dropped, per period after a move.
+_LOOK_COUNT: Final = 20_000
 _DROP_COUNT: Final = 1_000
 
 
@@ -54,7 +55,7 @@ class Moving(Forwarding):
         # Peer → when it is told the topologies again.
         self._tell_at: dict[NodeId, Instant] = {}
         self._stage_at = Instant(0)
-        # Keys to look at for what this node does not own any more; the last ones first.
+        # Keys still to be looked at for what this node does not own any more; the last ones first.
         self._leftovers: list[bytes] = []
         self._is_moving = False
 
@@ -62,8 +63,8 @@ class Moving(Forwarding):
         if self.next_topology is not None:
             self._begin_gathering()
             self._wake_moving()
-        elif any(not self.holds(key) for key in self.cells):
-            # A crash came between settling and dropping.
+        elif self.topology != self.config.topology:
+            # A crash may have come between settling and dropping.
             self._begin_dropping()
 
     def _wake_moving(self) -> None:
@@ -194,6 +195,10 @@ class Moving(Forwarding):
     def _settle(self) -> None:
         """Use the next topology alone."""
         assert self.next_topology is not None, "there is one to settle on"
+        old, new = Preferences(self.topology), Preferences(self.next_topology)
+        if gives_away(old, new, self.node):
+            # Its dots are elsewhere now. Should the keys come back, without some of them, no dot may be given again.
+            self._be_born_again()
         self.topology, self.next_topology = self.next_topology, None
         self._records.append(Adopted(self.topology, is_settled=True))
         self.gains = []
@@ -215,17 +220,25 @@ class Moving(Forwarding):
     # Dropping what moved away.
 
     def _begin_dropping(self) -> None:
-        self._leftovers = [key for key in self.cells if not self.holds(key)]
+        """Look at all cells in the time to come. Complexity: O(cells), a copy of references."""
+        self._leftovers = list(self.cells)
         if self._leftovers:
-            # Its dots are elsewhere now. Should the keys come back, without some of them, no dot may be given again.
-            self._be_born_again()
             self._wake_moving()
 
     def _drop_some(self) -> None:
-        for _ in range(min(_DROP_COUNT, len(self._leftovers))):
+        dropped_count = 0
+        for _ in range(min(_LOOK_COUNT, len(self._leftovers))):
             key = self._leftovers.pop()
             if key in self.cells and not self.holds(key):
                 self._hold(key, b"")
+                dropped_count += 1
+                if dropped_count == _DROP_COUNT:
+                    return
+
+    def _be_born_again(self) -> None:
+        self._born = Born(self._new_actor(), self.stamper.ceiling_ns)
+        self._records.append(self._born)
+        self.stamper = self.stamper.as_actor(self._born.actor)
 
     # Time.
 

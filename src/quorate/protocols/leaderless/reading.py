@@ -232,6 +232,7 @@ class Reading(Writing):
     def _repair(self, read: PendingRead, node: NodeId) -> None:
         """Give a node the merged cell: an owner merges it, a stand-in keeps it."""
         marks.hit("leaderless: read repair")
+        self.repair_count += 1
         owner = read.answered[node]
         number = 0 if read.holders is None or read.is_answered else read.number
         keep = Keep(number, owner, read.key, read.merged, self.wall_ns or 0)
@@ -288,6 +289,7 @@ class Reading(Writing):
         merged = self.rule.merge(read.merged, cell)
         if cell != merged:
             marks.hit("leaderless: a late answer is repaired")
+            self.repair_count += 1
             self._send(node, Write(0, read.key, merged), eager=read.key not in self.unstable)
         if merged != read.merged:
             read.merged = merged

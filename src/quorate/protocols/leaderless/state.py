@@ -98,6 +98,13 @@ class LeaderlessState(Machine):
 
         # What a peer said that cannot be: counted and ignored.
         self.refused_count = 0
+        # For the status: cells sent to replicas that were behind, hints kept and delivered, keys that anti-entropy
+        # gave to exchange, tombstones purged; since the start of this life.
+        self.repair_count = 0
+        self.hinted_count = 0
+        self.delivered_count = 0
+        self.reconciled_count = 0
+        self.purged_count = 0
         # Of who said what is being handled; this node's own between messages.
         self._sender_phase = 0
 
@@ -158,12 +165,6 @@ class LeaderlessState(Machine):
     def _new_actor(self) -> int:
         """Return a number that nobody has stamped with: by the node, and chance."""
         return (int(self.node) & _NODE_MAX) << _EPOCH_BITS | self.rng.getrandbits(_EPOCH_BITS)
-
-    def _be_born_again(self) -> None:
-        """Stamp as somebody new from now on: some of what was stamped here is not held here any more."""
-        self._born = Born(self._new_actor(), self.stamper.ceiling_ns)
-        self._records.append(self._born)
-        self.stamper = self.stamper.as_actor(self._born.actor)
 
     # Topologies.
 

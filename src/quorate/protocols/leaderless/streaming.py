@@ -8,22 +8,24 @@ Source      Cassandra (bootstrap, `stream_throughput`, resumable bootstrap).
 """
 
 import random
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from quorate.kernel import HASH_COUNT, Instant, NodeId, Record, hash_key, later, marks, seconds
+from quorate.kernel import HASH_COUNT, Instant, NodeId, Record, later, marks, seconds
 from quorate.protocols.leaderless.config import LeaderlessConfig
 from quorate.protocols.leaderless.messages import Fetch, Fetched
 from quorate.protocols.leaderless.movement import Gain
 from quorate.protocols.leaderless.moving import PERIOD, Moving
+from quorate.protocols.leaderless.outgoing import Outgoing
 from quorate.protocols.leaderless.records import Streamed
 from quorate.protocols.leaderless.replica import MESSAGE_BYTES
 from quorate.protocols.leaderless.rules import Rule
 
 _AGAIN: Final = seconds(1)
+# Keys that a source looks at per period, before it can be asked: about 10 ms.
+_PREPARE_COUNT: Final = 20_000
 
 
 class Incoming(msgspec.Struct):
@@ -52,15 +54,16 @@ class Streaming(Moving):
         self._asked: dict[NodeId, tuple[Incoming, Instant, int]] = {}
         # Cells that may still be asked for in this period.
         self._budget = 0
-        # Hashes and keys of all cells, ascending, as they were when somebody first asked in this phase.
-        self._outgoing: list[tuple[int, bytes]] | None = None
+        self._outgoing = Outgoing(())
 
     # The receiver.
 
     def _begin_streams(self) -> None:
         self.incoming = {}
         self._asked = {}
-        self._outgoing = None
+        # All old writes that will ever be taken are here: a joint node refuses others.
+        self._outgoing = Outgoing(self.cells)
+        self._outgoing.prepare(_PREPARE_COUNT)
         version = self.topology.version + 1
         for gain in self.gains:
             for source in gain.owners:
@@ -93,7 +96,8 @@ class Streaming(Moving):
         return True
 
     def _stream_some(self) -> None:
-        """Ask every source for its next part, within the rate."""
+        """Ask every source for its next part, within the rate; get ready to be asked."""
+        self._outgoing.prepare(_PREPARE_COUNT)
         self._budget = max(1, self.config.stream_rate * PERIOD // seconds(1))
         if self._maybe_end_gathering():
             return
@@ -153,27 +157,23 @@ class Streaming(Moving):
         if not 0 <= part.start <= part.last < HASH_COUNT or part.cell_count < 1:
             self._refuse("a part of a stream that makes no sense is refused")
             return
-        cells, through = self._part_of(part)
-        # What is not stable here could be lost here: the receiver must not come to hold what was never written.
-        self._send(sender, Fetched(part.number, through, tuple(cells)))
+        if self._outgoing.is_ready:
+            cells, through = self._part_of(part)
+            # What is not stable here could be lost here: the receiver must not hold what was never written.
+            self._send(sender, Fetched(part.number, through, tuple(cells)))
 
     def _part_of(self, part: Fetch) -> tuple[list[tuple[bytes, bytes]], int]:
         """Return cells from a hash on, and the last hash of which all are among them."""
-        if self._outgoing is None:
-            self._outgoing = sorted((hash_key(key), key) for key in self.cells)
-        index = self._outgoing
         cells: list[tuple[bytes, bytes]] = []
-        total_bytes = 0
-        place = bisect_left(index, (part.start, b""))
-        while place < len(index) and index[place][0] <= part.last:
-            key_hash, key = index[place]
-            is_full = len(cells) >= min(part.cell_count, self.config.stream_part_count) or total_bytes > MESSAGE_BYTES
+        count_max = min(part.cell_count, self.config.stream_part_count)
+        total_bytes = last_hash = 0
+        for key_hash, key in self._outgoing.between(part.start, part.last):
             # Keys of one hash are not parted.
-            if is_full and key_hash != index[place - 1][0]:
+            if (len(cells) >= count_max or total_bytes > MESSAGE_BYTES) and key_hash != last_hash:
                 return cells, key_hash - 1
             cell = self.cells.get(key)
             if cell is not None:
                 cells.append((key, cell))
                 total_bytes += len(key) + len(cell)
-            place += 1
+                last_hash = key_hash
         return cells, part.last

@@ -117,6 +117,7 @@ class Tombstones(LeaderlessState):
             if self.config.purge == "repair" and not tombstone.is_agreed:
                 continue
             marks.hit("leaderless: a tombstone is purged")
+            self.purged_count += 1
             self._purged.pop(key, None)
             self._purged[key] = hash_key(self.cells[key])
             if len(self._purged) > _PURGED_COUNT_MAX:

@@ -59,19 +59,11 @@ class Writing(Hinting):
         self.writes: dict[int, PendingWrite] = {}
 
     def _write(
-        self,
-        origin: Origin,
-        key: bytes,
-        change: AnyChange,
-        *,
-        level: str,
-        context: bytes,
-        timeout: Duration,
-        stands_in: bool = False,
+        self, origin: Origin, key: bytes, change: AnyChange, *, level: str, context: bytes, timeout: Duration
     ) -> None:
-        """Change a key through this node; as a stand-in, it keeps what it makes as a hint of its own."""
+        """Change a key through this node."""
         route = self._route(key)
-        told = self._recipients(key, route, stands_in=stands_in)
+        told = self._recipients(key, route)
         needs = route.needs(level)
         if not self._can_meet(needs, told) or (level == "ANY" and not self._can_keep(told)):
             marks.hit("leaderless: a write is refused beforehand")
@@ -166,30 +158,15 @@ class Writing(Hinting):
             # Never before what was queued earlier: the queue is sorted.
             self._waiting.append((max(ordinal, self._waiting[-1][0] if self._waiting else 0), number, owner))
 
-    def _recipients(self, key: bytes, route: Route, *, stands_in: bool = False) -> dict[NodeId, NodeId | None]:
-        """Return for each owner whom to tell: itself, a stand-in for one that is down (this node first), or nobody."""
+    def _recipients(self, key: bytes, route: Route) -> dict[NodeId, NodeId | None]:
+        """Return for each owner whom to tell: itself, a stand-in for one that is down, or nobody."""
         if not self.down:
             return {owner: owner for owner in route.nodes}
         told: dict[NodeId, NodeId | None] = {}
         used = dict.fromkeys(route.nodes)
-        if stands_in:
-            first = next(owner for owner in route.nodes if owner in self.down)
-            told[first], used[self.node] = self.node, None
         for owner in route.nodes:
-            if owner not in told:
-                told[owner] = owner if owner not in self.down else self._stand_in(key, owner, used)
+            told[owner] = owner if owner not in self.down else self._stand_in(key, owner, used)
         return told
-
-    def _may_stand_in(self, key: bytes, route: Route) -> bool:
-        """Return whether this node may coordinate a change that needs a dot though it owns no copy of the key.
-
-        Where quorums are sloppy and no owner can be reached, and only if there is room for the hint: it holds the dot.
-        """
-        first = next((owner for owner in route.nodes if owner in self.down), None)
-        if not self.config.sloppy or first is None:
-            return False
-        kept = self.hints.get(first, {})
-        return key in kept or len(kept) < self.config.hint_count_max
 
     def _stand_in(self, key: bytes, owner: NodeId, used: dict[NodeId, None]) -> NodeId | None:
         """Return the first node behind the owners that is reachable and not used yet; note that it is."""

@@ -2,7 +2,7 @@
 
 from quorate.protocols.leaderless import AnyChange, Count, Delete, Put
 from quorate.store.available.work import Call, Step, Work, check_kind, honoured, one_value
-from quorate.store.parse import INT_MAX, INT_MIN, integer
+from quorate.store.parse import INT_MAX, INT_MIN, integer, syntax_error
 from quorate.store.reply import OK, CommandError, SimpleString, wrong_arity
 from quorate.store.shapes import ALL, PAIRS, clamp
 
@@ -164,6 +164,8 @@ def siblings(call: Call) -> Work:
 def resolve(call: Call) -> Work:
     """Replace what a token has seen by one value, or by nothing; answer how many values there are then."""
     _, key, token, *rest = call.args
+    if len(rest) > 1:
+        raise syntax_error()
     change: AnyChange = Put(rest[0], call.note) if rest else Delete(call.note)
     (outcome,) = yield (Step(key, change, context=token),)
     return len(call.seen(outcome).values)

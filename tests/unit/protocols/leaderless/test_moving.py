@@ -2,7 +2,7 @@
 
 import pytest
 
-from quorate.kernel import NodeId, Received, TimerFired, marks, milliseconds, seconds
+from quorate.kernel import HASH_COUNT, NodeId, Received, TimerFired, hash_key, marks, milliseconds, seconds
 from quorate.protocols.leaderless import (
     Adopted,
     Answered,
@@ -26,8 +26,10 @@ from quorate.protocols.leaderless import (
     canonical,
     gains_of,
     plan_of,
+    streaming,
     topology_of,
 )
+from quorate.protocols.leaderless.outgoing import Outgoing
 from quorate.protocols.leaderless.testing import LeaderlessCluster
 
 KEY_COUNT = 60
@@ -450,3 +452,26 @@ def test_the_records_of_a_movement_end_with_it() -> None:
     kept = canonical(cluster.box(5).disk)
     assert not any(isinstance(record, Streamed | Gathered) for record in kept)
     assert [record.is_settled for record in kept if isinstance(record, Adopted)] == [True]
+
+
+def test_keys_are_made_ready_a_little_at_a_time() -> None:
+    """A million keys must not stop a source for a second."""
+    names = [b"%d" % number for number in range(3000)]
+    outgoing = Outgoing(names)
+    outgoing.prepare(2999)
+    assert not outgoing.is_ready
+    outgoing.prepare(5)
+    assert outgoing.is_ready
+    hashes = sorted((hash_key(name), name) for name in names)
+    assert list(outgoing.between(0, HASH_COUNT - 1)) == hashes
+    start, last = hashes[700][0], hashes[1900][0]
+    assert list(outgoing.between(start, last)) == hashes[700:1901]
+    assert list(outgoing.between(start + 1, last - 1)) == hashes[701:1900]
+
+
+def test_a_source_that_is_not_ready_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_PREPARE_COUNT", 5)
+    cluster = joint()
+    cluster.run(seconds(5))
+    check_settled(cluster, cluster.machine(1).topology)
+    assert cluster.machine(1).topology.version == 2

@@ -81,6 +81,9 @@ def watch(connection: "Connection", args: list[bytes]) -> DoorReply:
     """
     if connection.protocol != 3:
         return ReplyError("ERR", "QUORATE.WATCH needs RESP3: send HELLO 3 first")
+    for keyspace in connection.server.backend.info().keyspaces:
+        if keyspace.by == "leaderless" and keyspace.database == connection.db and not keyspace.prefix:
+            return ReplyError("ERR", f"QUORATE.WATCH is refused in keyspace {keyspace.name}: its changes have no order")
     seen = _number(args[2], 0) if len(args) == 3 else None
     if len(args) > 3 or (len(args) == 3 and seen is None):
         return ReplyError("ERR", "revision is not an integer or out of range")
