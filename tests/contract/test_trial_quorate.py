@@ -49,3 +49,12 @@ def test_a_node_that_forgets_its_disk_is_caught(tmp_path: Path) -> None:
     """One node, so that nobody else remembers: with more, a peer that is up to date may save the day by luck."""
     result = tried(tmp_path, Forgetful(), node_count=1, duration=seconds(6), faults=("crash-leader",))
     assert result.verdict == "invalid"
+
+
+def test_the_second_act_serves_one_keyspace_on_both_sides_of_a_partition(tmp_path: Path) -> None:
+    """On the processes of the first act: Raft refuses on the minority side, the leaderless keyspace does not."""
+    result = tried(tmp_path, QuorateSystem(has_carts=True), duration=seconds(1), faults=(), act_count=2)
+    assert result.act is not None
+    assert result.act.verdict == "valid", result.act.reason
+    assert result.exit_status == 0
+    assert (tmp_path / "history-carts.jsonl").exists()

@@ -32,6 +32,9 @@ def trial(
     workers: Annotated[int, typer.Option("--workers", help="Client processes.")] = 20,
     faults: Annotated[str, typer.Option("--faults", help="Names with commas; 'none' harms nothing.")] = "",
     fault_duration: Annotated[float, typer.Option("--fault-duration", help="Seconds of each fault, about.")] = 1.9,
+    acts: Annotated[
+        int, typer.Option("--acts", help="2: then one partition on two keyspaces (quorate only).", min=1, max=2)
+    ] = 2,
     output: Annotated[Path, typer.Option("--output", help="Where report and history go.")] = Path("trial"),
 ) -> None:
     """Run real node processes under load, harm them by a printed schedule, and judge what clients saw.
@@ -53,6 +56,7 @@ def trial(
         worker_count=workers,
         faults=names,
         fault_duration=seconds(fault_duration),
+        act_count=acts,
         output=output,
     )
     try:

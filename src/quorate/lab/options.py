@@ -8,6 +8,7 @@ from quorate.kernel import SECOND, Duration
 from quorate.lab.faults import PlannedFault
 from quorate.lab.nemesis import FaultSpan
 from quorate.lab.recorder import Call
+from quorate.lab.second_act import ActResult
 from quorate.lab.statistics import Latencies, Outage
 from quorate.lab.systems import Leadership
 
@@ -44,6 +45,8 @@ class TrialOptions:
     fault_duration: Duration = _FAULT_DURATION
     # How long the cluster may take to serve again, at the start and after the last fault.
     recovery_timeout: Duration = _RECOVERY_TIMEOUT
+    # 2: a partition on two keyspaces follows (see `second_act`), if Quorate is tried on three nodes or more.
+    act_count: int = 1
     # Where report.html, history.jsonl and the nodes' files go.
     output: Path = field(default_factory=lambda: Path("trial"))
     # Steps of search for the judge, all keys together; None leaves its default.
@@ -85,10 +88,15 @@ class TrialResult:
     where: list[str]
     # How long judging took.
     judge_ns: int
+    # What came of the second act; None where there was none.
+    act: ActResult | None
     report: Path
     history: Path
 
     @property
     def exit_status(self) -> int:
-        """0 only for valid, 1 for invalid, 2 for unknown."""
-        return {"valid": 0, "invalid": 1, "unknown": 2}[self.verdict]
+        """0 only if all acts are valid, 1 if any is invalid, else 2."""
+        verdicts = [self.verdict, *([] if self.act is None else [self.act.verdict])]
+        if "invalid" in verdicts:
+            return 1
+        return 2 if "unknown" in verdicts else 0

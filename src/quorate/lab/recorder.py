@@ -13,8 +13,8 @@ import msgspec
 from quorate.check import Event, History
 from quorate.kernel import NodeId, errors
 
-# What a client answers: a value, the truth about a condition, a sum, or nothing.
-Result = int | bool | None
+# What a client answers: a value, the truth about a condition, a sum, the members of a set, or nothing.
+Result = int | bool | list[int] | None
 
 
 class Call(msgspec.Struct, kw_only=True):

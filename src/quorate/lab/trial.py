@@ -30,8 +30,10 @@ from quorate.lab.options import TrialOptions, TrialResult
 from quorate.lab.proxy import Links
 from quorate.lab.recorder import Recorder
 from quorate.lab.report import write_report
+from quorate.lab.second_act import ACT_NODE_COUNT_MIN, ActResult, SecondAct, history_lines
+from quorate.lab.second_act_card import print_act
 from quorate.lab.statistics import availability, latencies, outages, throughput
-from quorate.lab.systems import AttachedSystem, Client, Leadership, Skewing, System, make_system
+from quorate.lab.systems import AttachedSystem, Client, Leadership, QuorateSystem, Skewing, System, make_system
 from quorate.lab.workload import Bucket, Workload
 
 _SAMPLE_INTERVAL_S = 0.2
@@ -52,7 +54,7 @@ def run_trial(options: TrialOptions, *, system: System | None = None, console: C
         Unreachable: the system never served.
     """
     _check_options(options)
-    chosen = system if system is not None else make_system(options.system)
+    chosen = system if system is not None else _system_of(options)
     if isinstance(chosen, AttachedSystem):
         options = _unharmed(options, chosen)
     console = console if console is not None else Console()
@@ -66,7 +68,15 @@ def run_trial(options: TrialOptions, *, system: System | None = None, console: C
     result = trial.judge()
     write_report(result)
     print_card(console, result)
+    if result.act is not None:
+        print_act(console, result.act)
     return result
+
+
+def _system_of(options: TrialOptions) -> System:
+    if options.system == "quorate" and options.act_count > 1 and options.node_count >= ACT_NODE_COUNT_MIN:
+        return QuorateSystem(has_carts=True)
+    return make_system(options.system)
 
 
 def _check_options(options: TrialOptions) -> None:
@@ -110,6 +120,8 @@ class Trial:
         self._end_ns = 0
         self._recovery_ns: int | None = None
         self._where: list[str] = []
+        self._act: SecondAct | None = None
+        self._act_result: ActResult | None = None
         self._generator_cpu = 0.0
         self._server_cpu = 0.0
 
@@ -166,6 +178,22 @@ class Trial:
             await asyncio.gather(*tasks, return_exceptions=True)
             for worker in workers:
                 await worker.close()
+        if isinstance(self._system, QuorateSystem) and self._system.has_carts and self._recovery_ns is not None:
+            await self._play_second(self._system, links)
+
+    async def _play_second(self, system: QuorateSystem, links: Links) -> None:
+        self._say("act two: one partition, two keyspaces, on the same processes")
+        self._act = SecondAct(
+            nodes=self._nodes,
+            links=links,
+            leader=self._leadership.node,
+            client=system.keyspace_client,
+            timeout_s=self._options.timeout / SECOND,
+        )
+        self._act_result = await self._act.run(lambda text: self._say(f"  {text}"))
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
 
     async def _load(self, workers: list[Worker], nemesis: Nemesis) -> None:
         cpu_s, server_cpu_s = _own_cpu_s(), _cpu_s_of(self._system)
@@ -275,6 +303,9 @@ class Trial:
         judge_ns = recorder.now_ns() - begin_ns
         path = options.output / "history.jsonl"
         path.write_text("".join(f"{format_event(event)}\n" for event in history.events), encoding="utf-8")
+        if self._act is not None:
+            for keyspace, kept in self._act.recorders.items():
+                (options.output / f"history-{keyspace}.jsonl").write_text(history_lines(kept), encoding="utf-8")
         spans = self._nemesis.spans if self._nemesis is not None else []
         load_end_ns = max(self._load_end_ns, 1)
         load = [call for call in recorder.calls if call.invoke_ns < load_end_ns]
@@ -304,6 +335,7 @@ class Trial:
             server_cpu=self._server_cpu,
             where=self._where,
             judge_ns=judge_ns,
+            act=self._act_result,
             report=options.output / "report.html",
             history=path,
         )

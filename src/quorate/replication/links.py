@@ -88,6 +88,7 @@ class Links:
         self._dialers: dict[NodeId, asyncio.Task[None]] = {}
         self._handlers: dict[int, Callable[[NodeId, bytes], None]] = {}
         self._on_lost: list[Callable[[NodeId], None]] = []
+        self._on_found: list[Callable[[NodeId], None]] = []
         self._outgoing: dict[NodeId, list[bytes]] = {}
         self._listener: Listener | None = None
         self._timer: Timer | None = None
@@ -107,6 +108,10 @@ class Links:
     def on_lost(self, handler: Callable[[NodeId], None]) -> None:
         """Be told when a link to a peer breaks."""
         self._on_lost.append(handler)
+
+    def on_found(self, handler: Callable[[NodeId], None]) -> None:
+        """Be told when a link to a peer can be used."""
+        self._on_found.append(handler)
 
     async def start(self, listen: Address) -> Address:
         """Listen for peers; return the address in use. Raise OSError when it cannot be had."""
@@ -259,6 +264,8 @@ class Links:
         if old is not None:  # what was in flight on it is lost
             old.close()
             self._tell_lost(hello.node)
+        for handler in self._on_found:
+            handler(hello.node)
         return None
 
     def complain(self, reason: str, where: str = "") -> None:

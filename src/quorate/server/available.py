@@ -20,6 +20,8 @@ from quorate.protocols.leaderless import (
     Batch,
     Failed,
     LeaderlessConfig,
+    PeerDown,
+    PeerUp,
     Purge,
     ReadRepair,
     Reconfigure,
@@ -200,6 +202,18 @@ class AvailableReplica:
         """Take a peer's message; what comes before this node knows who holds the data is lost, as on any network."""
         if self.host is not None:
             self.host.receive(sender, payload)
+
+    def peer_lost(self, peer: NodeId) -> None:
+        """Learn that the link to a peer broke: nothing reaches it, whatever the failure detector still believes."""
+        if self.host is not None:
+            self.host.call(PeerDown(peer))
+            self.node.turn.ask()
+
+    def peer_found(self, peer: NodeId) -> None:
+        """Learn that the link to a peer stands."""
+        if self.host is not None:
+            self.host.call(PeerUp(peer))
+            self.node.turn.ask()
 
     def _on_output(self, output: Output) -> None:
         match output:

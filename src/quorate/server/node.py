@@ -151,6 +151,7 @@ class Node:
         self.links.on_frame(Kind.SNAPSHOT, self._on_snapshot)
         self.links.on_frame(Kind.PUBLISH, self._on_published)
         self.links.on_lost(self._on_lost)
+        self.links.on_found(self._on_found)
         if self.config.listen.peer:  # an embedded store has no peers
             self.peer_address = await self.links.start(parse_address(self.config.listen.peer, "listen.peer"))
         for replica in self.replicas.values():
@@ -296,6 +297,12 @@ class Node:
     def _on_lost(self, peer: NodeId) -> None:
         for replica in self.replicas.values():
             replica.peer_lost(peer)
+        for keyspace in self.available.values():
+            keyspace.peer_lost(peer)
+
+    def _on_found(self, peer: NodeId) -> None:
+        for keyspace in self.available.values():
+            keyspace.peer_found(peer)
 
     # -- Backend: what doors need --------
 

@@ -39,7 +39,7 @@ def known_result(*, lost: bool, error: str = "node 2 leads") -> TrialResult:
         throughput=throughput(calls, end_ns=end), outages=outages(calls, spans, end_ns=end),
         reads=latencies(calls, updates=False), updates=latencies(calls, updates=True),
         leaders=[(0, Leadership(NodeId(1), 3)), (SECOND // 2, Leadership(None, 3))], generator_cpu=0.1, server_cpu=0.2,
-        where=["node 1", "node 2"], judge_ns=1, report=Path("report.html"), history=Path("history.jsonl"),
+        where=["node 1", "node 2"], judge_ns=1, act=None, report=Path("report.html"), history=Path("history.jsonl"),
     )  # fmt: skip
 
 

@@ -392,5 +392,20 @@ function fillFinding() {
   if (D.finding.states.length) box.append(make("p", `Just before the answer to blame, the value could only have been: ${D.finding.states.join(", ")}`));
 }
 
-fillTexts(); fillTables(); fillFinding(); readColours(); buildLanes(); listen(); draw();
+function fillAct() {
+  const act = D.act;
+  if (!act) return;
+  $("act").hidden = false;
+  $("act-verdict").textContent = act.verdict; $("act-verdict").classList.add(act.verdict);
+  $("act-reason").textContent = act.reason;
+  const share = (s) => s === null ? "-" : s === 0 ? "refused" : `${Math.round(s * 100)} %`;
+  const p50 = (us) => us ? `${(us / 1000).toFixed(1)} ms` : "";
+  table("sides", [["keyspace"], ["side, while cut"], ["writes answered", "n"], ["p50", "n"], ["reads answered", "n"], ["p50", "n"]], act.sides.map((s) => [
+    [`${s.keyspace} (${s.design})`, `${s.side}: nodes ${s.nodes.join(", ")}`, share(s.writes), p50(s.writes_p50_us), share(s.reads), p50(s.reads_p50_us)], null]));
+  const facts = [`${count(act.kept)} items were put into carts on the minority side while it was cut off`,
+    act.convergence_ms === null ? "carts never became equal" : `all carts were equal on all nodes ${count(act.convergence_ms)} ms after the healing`, `ledger: ${act.ledger}`, `carts: ${act.carts}`];
+  for (const text of facts) $("act-facts").append(make("li", text));
+}
+
+fillTexts(); fillTables(); fillFinding(); fillAct(); readColours(); buildLanes(); listen(); draw();
 if (witness.size) showFailing();

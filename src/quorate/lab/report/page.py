@@ -9,6 +9,7 @@ import msgspec
 from quorate.kernel import SECOND
 from quorate.lab.options import TrialResult
 from quorate.lab.recorder import Call
+from quorate.lab.second_act_card import act_data
 
 _OUTCOME_NUMBERS = {"ok": 0, "fail": 1, "info": 2, "open": 2}
 
@@ -50,6 +51,7 @@ def report_data(result: TrialResult) -> dict[str, Any]:
         "reason": result.reason,
         "judge_ms": result.judge_ns // 1_000_000,
         "finding": _finding_data(result),
+        "act": None if result.act is None else act_data(result.act),
         "outcomes": result.outcomes,
         "errors": dict(sorted(result.error_codes.items(), key=lambda item: -item[1])),
         "updates": msgspec.to_builtins(result.updates),

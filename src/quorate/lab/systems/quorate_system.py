@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from quorate.env import Address
 from quorate.kernel import NodeId, errors
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from quorate.lab.systems.redis_client import RedisClient
 
 
+CARTS_DATABASE: Final = 1
+CARTS: Final = f"""
+[keyspaces.carts]
+database = {CARTS_DATABASE}
+replication = {{ by = "leaderless", read = 1, write = 1, sloppy = true, anti_entropy_interval_s = 1 }}
+conflicts = "crdt"
+"""
+"""A keyspace without a leader beside the usual one: the second act of a trial plays on both."""
+
+
 class QuorateSystem(StartedSystem):
     """`python -m quorate serve`, with the interpreter that runs the trial.
 
@@ -26,12 +36,14 @@ class QuorateSystem(StartedSystem):
         extra: TOML appended to every node's configuration, for experiments: whole tables.
         settings: TOML put before it: keys outside any table.
         timeout_s: how long a client waits for an answer, seconds.
+        has_carts: whether there is a keyspace without a leader too, for the second act.
     """
 
-    def __init__(self, *, extra: str = "", settings: str = "", timeout_s: float = 1.0) -> None:
+    def __init__(self, *, extra: str = "", settings: str = "", timeout_s: float = 1.0, has_carts: bool = False) -> None:
         self.name = "quorate"
         super().__init__(timeout_s=timeout_s)
-        self._extra = extra
+        self._extra = extra + (CARTS if has_carts else "")
+        self.has_carts = has_carts
         self._settings = settings
         self._askers: dict[NodeId, RedisClient] = {}
 
@@ -76,6 +88,12 @@ class QuorateSystem(StartedSystem):
         node = self._spread(process)
         address = self._doors[node]
         return client_of(lambda: address, timeout_s=self._timeout_s, where=f"node {node}")
+
+    def keyspace_client(self, keyspace: str, node: NodeId) -> "RedisClient":
+        """Return a client of one node for "ledger", which is on Raft, or "carts", which has no leader."""
+        address = self._doors[node]
+        database = CARTS_DATABASE if keyspace == "carts" else 0
+        return client_of(lambda: address, timeout_s=self._timeout_s, where=f"node {node}", database=database)
 
     async def close(self) -> None:
         """Kill all nodes."""
