@@ -31,6 +31,7 @@ from quorate.protocols.leaderless.invariants import (
     check_acknowledged,
     check_nodes,
     contains,
+    events_of,
 )
 from quorate.protocols.leaderless.levels import Grouping, Need, check_level, needs_of
 from quorate.protocols.leaderless.messages import (
@@ -156,6 +157,7 @@ __all__ = [
     "check_level",
     "check_nodes",
     "contains",
+    "events_of",
     "gains_of",
     "name_of",
     "needs_of",

@@ -103,13 +103,13 @@ def _check_growth(machine: Leaderless, key: bytes, before: bytes, after: bytes) 
 
 
 def _check_meaning(machine: Leaderless, key: bytes, cell: bytes, history: NodesHistory) -> None:
-    for name, content in _events(key, cell):
+    for name, content in events_of(key, cell):
         known = history.written.setdefault(name, content)
         if known != content:
             raise InvariantBroken(f"node {machine.node}: {name} of {key!r} was {known!r}, and is {content!r}")
 
 
-def _events(key: bytes, cell: bytes) -> Iterator[tuple[tuple[bytes, int, int], bytes]]:
+def events_of(key: bytes, cell: bytes) -> Iterator[tuple[tuple[bytes, int, int], bytes]]:
     """Yield the events of a cell under names that must be given once, and what they wrote."""
     if cell[:1] == bytes((LWW,)):
         yield (key + b"@" + cell[:_STAMP_BYTES], 0, 0), cell
