@@ -331,15 +331,16 @@ class Available(Machine):
 
 
 def _apart(effect: Effect, prefix: str) -> Effect:
-    """Return an effect of a part that persists nothing: timers named apart, and nothing waits for another's write."""
+    """Return an effect of a part that persists nothing: timers named apart."""
     match effect:
         case SetTimer(timer, after):
             return SetTimer(prefix + timer, after)
         case CancelTimer(timer):
             return CancelTimer(prefix + timer)
         case Send(to, message):
-            # Eager: membership and comparisons promise nothing about what is on this disk.
-            return Send(to, message, eager=True)
+            # Membership promises nothing about what is on this disk. A comparison does: when all owners agree on a
+            # tombstone it is purged, and one that had it in memory only would come back from a crash without it.
+            return Send(to, message, eager=prefix == SWIM)
         case Deliver(output):
             return Deliver(output, eager=True)
         case _:
