@@ -1,8 +1,10 @@
 """Dask as the engine: processes of this machine, or workers behind a scheduler that already runs."""
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -36,13 +38,14 @@ class DaskEngine:
             raise UsageError("this engine needs Dask: pip install 'quorate[dask]'") from cause
         self._cluster: Any = None
         if address is None:
-            self._cluster = distributed.LocalCluster(
-                n_workers=slot_count,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
+            with _workers_ignore_interrupts():
+                self._cluster = distributed.LocalCluster(
+                    n_workers=slot_count,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                )
         try:
             self._client: Any = distributed.Client(
                 self._cluster if address is None else f"tcp://{address}",
@@ -107,3 +110,16 @@ class DaskEngine:
                 client.close()
         if cluster is not None:
             cluster.close()
+
+
+@contextmanager
+def _workers_ignore_interrupts() -> Iterator[None]:
+    """Leave Ctrl-C to this process: what is started in this block inherits that it is ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
