@@ -67,9 +67,6 @@ class AvailableReplica:
         self.rule = rule_named(keyspace.rule, merges=load_merges(node.config.merges))
         self.machine: Available | None = None
         self.host: Host | None = None
-        # The newest topology that the machine was told, and the newest that it uses alone.
-        self.topology: Topology | None = None
-        self.settled_version = 0
         self.checkpoint_count = 0
         self.jobs = available.Jobs(
             name,
@@ -98,23 +95,14 @@ class AvailableReplica:
         for ordinal, record in decoded(self.group, self.node.wal.recovered(self.group)):
             self._note(record, ordinal)
             records.append(record)
-        for record in records:
-            if isinstance(record, Adopted):
-                self.topology = record.topology
-                self.settled_version = record.topology.version if record.is_settled else self.settled_version
-        self._keep_heads(records)
-        if self.topology is None:
-            self.topology = self.node.first_topology(self.keyspace)
-        if self.topology is not None:
-            self._begin(canonical(records), self.topology)
+        # The next checkpoint says again what stands beside the cells.
+        self._unwritten.heads = Unwritten(records).heads
+        topology = next((record.topology for record in records if isinstance(record, Adopted)), None)
+        if topology is None:
+            topology = self.node.first_topology(self.keyspace)
+        if topology is not None:
+            self._begin(canonical(records), topology)
         self._watch()
-
-    def _keep_heads(self, records: list[Record]) -> None:
-        """Let the next checkpoint say again what stands beside the cells."""
-        heads = Unwritten()
-        for record in records:
-            heads.note(record)
-        self._unwritten.born, self._unwritten.adopted = heads.born, heads.adopted
 
     def _begin(self, records: list[Record], topology: Topology) -> None:
         if not any(isinstance(record, Adopted) for record in records):
@@ -123,8 +111,6 @@ class AvailableReplica:
             ordinal = self.node.wal.append(self.group, [RECORDS.encode(adopted)])
             self._note(adopted, ordinal)
             records = [adopted, *records]
-            self.settled_version = topology.version
-        self.topology = topology
         self.machine = self.make_machine(records, topology)
         self.host = Host(
             self.node.env,
@@ -222,7 +208,6 @@ class AvailableReplica:
             case Failed():
                 self.jobs.failed(output)
             case Settled(version):
-                self.settled_version = max(version, self.settled_version)
                 log.info("node %d: keyspace %s is settled on topology %d", self.node.env.node, self.name, version)
             case _:
                 pass
@@ -257,14 +242,17 @@ class AvailableReplica:
     def _take_topology(self) -> None:
         """Take over what the log of the cluster says about who holds the data."""
         agreed = self.node.topologies.agreed(self.name)
-        if agreed is None or (self.topology is not None and agreed.version <= self.topology.version):
+        if agreed is None:
             return
-        if self.host is None:
-            self._begin([], agreed)
-        else:
-            self.topology = agreed
-            self.host.call(Reconfigure(agreed))
-        self.node.turn.ask()
+        if self.machine is None:
+            # A newcomer begins with those from whom it takes over its part.
+            self._begin([], agreed.before)
+        assert self.machine is not None, "it has begun"
+        assert self.host is not None, "it has begun"
+        # What follows later than next is told by peers: this node missed a movement.
+        if agreed.topology.version == self.settled_version + 1 and agreed.topology != self.topology:
+            self.host.call(Reconfigure(agreed.topology))
+            self.node.turn.ask()
 
     def _is_checkpoint_due(self) -> bool:
         if self.node.env.clock.now() < self._retry_at or not self._record_count:
@@ -292,8 +280,7 @@ class AvailableReplica:
             if not self._record_count:
                 return
             taken, ordinal, record_count = self._unwritten, self._last_ordinal, self._record_count
-            self._unwritten = Unwritten()
-            self._unwritten.born, self._unwritten.adopted = taken.born, taken.adopted
+            self._unwritten = Unwritten(taken.heads)
             try:
                 await self.base.checkpoint(taken.changes, taken.meta(self.name))
             except DiskFull:
@@ -307,6 +294,18 @@ class AvailableReplica:
                 self.node.turn.ask()
 
     # -- what is known --------
+
+    @property
+    def topology(self) -> Topology | None:
+        """The newest topology that this node works with, while ranges move beside the one before it."""
+        if self.machine is None:
+            return None
+        return self.machine.leaderless.next_topology or self.machine.leaderless.topology
+
+    @property
+    def settled_version(self) -> int:
+        """The version of the topology that this node has settled on; 0 before it knows any."""
+        return self.machine.leaderless.topology.version if self.machine is not None else 0
 
     @property
     def living_count(self) -> int:

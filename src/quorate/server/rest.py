@@ -2,7 +2,7 @@
 
 c + key              the cell of a key
 h + owner + key      a hint, as the record that it is
-meta                 the last Born and the topologies in force, as records
+meta                 who this node stamps as and its topologies, as records
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ import msgspec
 
 from quorate.kernel import Codec, GroupId, Malformed, NodeId, Record
 from quorate.kernel.errors import Corrupt
-from quorate.protocols.leaderless import RECORDS, Adopted, Born, Hinted, HintGone, Stored
+from quorate.protocols.leaderless import RECORDS, Hinted, HintGone, Stored, canonical
 from quorate.storage import Base, WriteAheadLog
 
 _CELL: Final = b"c"
@@ -28,17 +28,24 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
 
 
 _METAS: Codec[Meta] = Codec(Meta)
+_RECORDS = msgspec.msgpack.Encoder()
+_OF_KEYS: Final = (Stored, Hinted, HintGone)
 
 
 class Unwritten:
     """What has changed since the last checkpoint, and what the next one says beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: Iterable[Record] = ()) -> None:
+        """Begin with nothing to write.
+
+        Args:
+            heads: what is said beside the cells so far; records of cells and hints among them are left out.
+        """
         self.changes: dict[bytes, bytes | None] = {}
         # About how many bytes of the log these changes are.
         self.log_bytes = 0
-        self.born: Born | None = None
-        self.adopted: list[Adopted] = []
+        # Who this node stamps as, its topologies, the movement under way: few, and rarely new.
+        self.heads: list[Record] = canonical(one for one in heads if not isinstance(one, _OF_KEYS))
 
     def note(self, record: Record) -> None:
         """Take a record that is being written to the log. Complexity: O(1)."""
@@ -52,17 +59,12 @@ class Unwritten:
             case HintGone(owner, key):
                 self.changes[_hint_key(owner, key)] = None
                 self.log_bytes += len(key)
-            case Born():
-                self.born = record
-            case Adopted():
-                self.adopted = [record] if record.is_settled else [*self.adopted[:1], record]
             case _:
-                pass
+                self.heads = canonical([*self.heads, record])
 
     def meta(self, name: str) -> bytes:
         """Return what stands beside the cells and hints of a keyspace."""
-        heads: list[Born | Adopted] = [*([self.born] if self.born is not None else []), *self.adopted]
-        return _METAS.encode(Meta(name, [RECORDS.encode(record) for record in heads]))
+        return _METAS.encode(Meta(name, [_RECORDS.encode(record) for record in self.heads]))
 
 
 def _hint_key(owner: NodeId, key: bytes) -> bytes:
@@ -111,10 +113,7 @@ async def settle(base: Base, wal: WriteAheadLog, group: GroupId) -> None:
     Raises:
         Corrupt, DiskFull, StorageError: from the log or the base.
     """
-    unwritten, last_ordinal = Unwritten(), 0
-    for record in records_at_rest(base):
-        if isinstance(record, Born | Adopted):
-            unwritten.note(record)
+    unwritten, last_ordinal = Unwritten(records_at_rest(base)), 0
     for ordinal, record in decoded(group, wal.recovered(group)):
         unwritten.note(record)
         last_ordinal = ordinal

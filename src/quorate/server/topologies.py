@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("quorate.available")
 
-_TOPOLOGIES: Codec[Topology] = Codec(Topology)
+
+class Agreed(msgspec.Struct, frozen=True, array_like=True):
+    """What the log says of a keyspace: who shall hold it, and who did before."""
+
+    before: Topology
+    topology: Topology
+
+
+_AGREED: Codec[Agreed] = Codec(Agreed)
 _WATCH_INTERVAL: Final = milliseconds(200)
 _MOVE_TIMEOUT_S: Final = 60
 
@@ -77,15 +85,19 @@ class Topologies:
         """Where nodes stand, as this node's configuration says."""
         return {NodeId(int(node)): site for node, site in self._node.config.nodes.items()}
 
-    def agreed(self, name: str) -> Topology | None:
+    def agreed(self, name: str) -> Agreed | None:
         """Return the newest topology of a keyspace in this node's applied log; None when there is none."""
         return self._agreed(name)[0]
 
-    def _agreed(self, name: str) -> tuple[Topology | None, int]:
+    def _newest(self, replica: "AvailableReplica") -> Topology | None:
+        agreed = self.agreed(replica.name)
+        return agreed.topology if agreed is not None else replica.topology
+
+    def _agreed(self, name: str) -> tuple[Agreed | None, int]:
         reply: Any = self._node.first.state.query(Command(SYSTEM_DB, [b"QUORATE.GET", _key(name)]), 0)
         value, version = reply if isinstance(reply, list) else (None, 0)
         try:
-            return (_TOPOLOGIES.decode(value), version) if value else (None, version)
+            return (_AGREED.decode(value), version) if value else (None, version)
         except Malformed:
             log.error("the topology of keyspace %s in the log cannot be read", name)
             return None, version
@@ -110,7 +122,7 @@ class Topologies:
         return tuple(node for node in voters if node not in self._leaving)
 
     def _is_due(self, replica: "AvailableReplica") -> bool:
-        topology = self.agreed(replica.name) or replica.topology
+        topology = self._newest(replica)
         if topology is None or self._node.first.configuration.outgoing:
             return False
         # One movement at a time.
@@ -128,11 +140,11 @@ class Topologies:
     async def _propose(self, replica: "AvailableReplica", nodes: tuple[NodeId, ...]) -> Topology:
         """Agree on the next topology; raise Conflict when somebody else did meanwhile."""
         found, version = self._agreed(replica.name)
-        topology = found or replica.topology
+        topology = found.topology if found is not None else replica.topology
         if topology is None:
             raise Refused("this node does not know yet which nodes hold the keyspace")
         following = next_topology(topology, nodes, self.sites)
-        value = _TOPOLOGIES.encode(following)
+        value = _AGREED.encode(Agreed(topology, following))
         args = [b"QUORATE.PUT", _key(replica.name), value, b"VERSION", str(version).encode()]
         await self._node.run_system(args)
         return following
@@ -147,10 +159,10 @@ class Topologies:
         replicas = [
             replica
             for replica in self._node.available.values()
-            if (topology := self.agreed(replica.name) or replica.topology) is not None and leaving in topology.nodes()
+            if (topology := self._newest(replica)) is not None and leaving in topology.nodes()
         ]
         for replica in replicas:
-            topology = self.agreed(replica.name) or replica.topology
+            topology = self._newest(replica)
             assert topology is not None, "asked a moment ago"
             left = tuple(node for node in topology.nodes() if node != leaving)
             try:
@@ -169,7 +181,7 @@ class Topologies:
         self._leaving.pop(leaving, None)
 
     async def _move_away(self, replica: "AvailableReplica", leaving: NodeId) -> None:
-        topology = self.agreed(replica.name) or replica.topology
+        topology = self._newest(replica)
         assert topology is not None, "asked a moment ago"
         try:
             following = await self._propose(replica, tuple(node for node in topology.nodes() if node != leaving))

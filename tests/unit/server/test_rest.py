@@ -12,9 +12,11 @@ from quorate.protocols.leaderless import (
     RECORDS,
     Adopted,
     Born,
+    Gathered,
     Hinted,
     HintGone,
     Stored,
+    Streamed,
     canonical,
     topology_of,
 )
@@ -35,14 +37,15 @@ HISTORY: Sequence[Record] = (
     HintGone(NodeId(2), b"a"),
     Stored(b"b", b""),
     Adopted(NEXT, False),
+    Streamed(2, 0, 99, NodeId(2), 50),
+    Streamed(2, 0, 99, NodeId(2), 70),
+    Gathered(2),
     Stored(b"\x00" * 300, b"long key"),
 )
 
 
 def checkpoint(base: MemoryBase, records: Sequence[Record], before: Unwritten | None = None) -> Unwritten:
-    unwritten = Unwritten()
-    if before is not None:
-        unwritten.born, unwritten.adopted = before.born, before.adopted
+    unwritten = Unwritten(before.heads if before is not None else ())
     for record in records:
         unwritten.note(record)
     asyncio.run(base.checkpoint(unwritten.changes, unwritten.meta("carts")))

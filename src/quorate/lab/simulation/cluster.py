@@ -29,6 +29,7 @@ class SimCluster:
         group_count: int = 1,
         lease_reads: bool = False,
         keyspaces: Mapping[str, Keyspace] | None = None,
+        founder_count: int | None = None,
     ) -> None:
         self.world = world
         self.hosts: list[Host] = [world.host(f"node-{number}") for number in range(1, node_count + 1)]
@@ -48,18 +49,21 @@ class SimCluster:
         self._group_count = group_count
         self._lease_reads = lease_reads
         self._keyspaces = dict(keyspaces or {})
+        # Nodes above join a cluster that runs.
+        self._founder_count = founder_count or node_count
 
     def start(self) -> None:
-        """Start every node."""
-        for host in self.hosts:
+        """Start every node that founds the cluster."""
+        for host in self.hosts[: self._founder_count]:
             host.start(self._main)
 
     def config(self, node: NodeId) -> Config:
         """Return the configuration of a node."""
-        hosts = {host.node: host for host in self.hosts}
+        hosts = {host.node: host for host in self.hosts if host.node <= self._founder_count or host.node == node}
         return Config(
             node=node,
             data="data",
+            join=node > self._founder_count,
             cluster="sim",
             group_count=self._group_count,
             lease_reads=self._lease_reads,
