@@ -154,8 +154,8 @@ def designs(
 ) -> None:
     """Run designs under the same load and the same faults; print a measured card for each.
 
-    In simulation: exact, and the same again from the same command; --real measures processes, in real time. PACELC
-    letters are derived from the figures.
+    In simulation: exact, and the same again from the same command. With --real: processes, in real time.
+    PACELC letters are derived from the figures, by rules that are printed.
     Exit status 0: every prediction was within its tolerance; 3: some were not; 1: what was asked cannot be.
     """
     import msgspec
@@ -178,6 +178,9 @@ def designs(
         jitter_ms=jitter,
         is_real=real,
     )
+    for path in [path for path in (html, json) if path is not None]:
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise UsageError(f"cannot write to {path}: no such directory, or it is one")
     run_count, console = len(options.plans()), Console()
     with Console(stderr=True).status(f"0 of {run_count} runs") as status:
         found = compare_designs(

@@ -187,7 +187,7 @@ def _scenario_table(card: Card, *, is_wide: bool) -> Table:
         for place, side in enumerate(run.sides):
             first = place == 0
             table.add_row(
-                Text(run.plan.scenario if first else "", style="red" if run.plan.scenario != "none" else ""),
+                Text(label_of(run, card) if first else "", style="red" if run.plan.scenario != "none" else ""),
                 side.name,
                 _share(side.reads),
                 _share(side.writes),
@@ -199,6 +199,11 @@ def _scenario_table(card: Card, *, is_wide: bool) -> Table:
                 *([Text(bars(side.write_strip), style="cyan")] if is_wide else []),
             )
     return table
+
+
+def label_of(run: RunResult, card: Card) -> str:
+    """Return what names a run on its card: the scenario, and the seed where there are several."""
+    return run.plan.scenario + (f" #{run.plan.seed}" if len(card.of(run.plan.scenario)) > 1 else "")
 
 
 def _converged_of(run: RunResult) -> str:

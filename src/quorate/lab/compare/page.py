@@ -7,7 +7,7 @@ from importlib import resources
 
 from quorate.kernel import MILLISECOND
 from quorate.lab.compare.card import Card, Comparison
-from quorate.lab.compare.display import service_of, summary_rows
+from quorate.lab.compare.display import label_of, service_of, summary_rows
 from quorate.lab.compare.letters import RULES
 from quorate.lab.compare.measures import MODELS
 from quorate.lab.compare.predictions import Predicted, binned
@@ -208,7 +208,7 @@ def _ladder(cards: Sequence[Card]) -> str:
 
 
 def _card(number: int, card: Card) -> str:
-    rows = "".join([_scenario_rows(run) for run in card.runs])
+    rows = "".join([_scenario_rows(run, label_of(run, card)) for run in card.runs])
     head = "".join(
         [
             f"<th{' class=n' if is_number else ''}>{name}</th>"
@@ -240,7 +240,7 @@ def _kept(card: Card) -> str:
     return words + (f"; not: {html.escape('; '.join(missed))}" if missed else "")
 
 
-def _scenario_rows(run: RunResult) -> str:
+def _scenario_rows(run: RunResult, label: str) -> str:
     timeline = run.plan.timeline
     harm = (
         (timeline.calm / timeline.end, timeline.heal_at / timeline.end) if run.plan.scenario != "none" else (0.0, 0.0)
@@ -249,7 +249,7 @@ def _scenario_rows(run: RunResult) -> str:
     for place, side in enumerate(run.sides):
         first = place == 0
         title = html.escape(SCENARIOS[run.plan.scenario])
-        name = f'<td rowspan="{len(run.sides)}" title="{title}">{run.plan.scenario}</td>' if first else ""
+        name = f'<td rowspan="{len(run.sides)}" title="{title}">{label}</td>' if first else ""
         stale = f'<td class="n" rowspan="{len(run.sides)}">{_stale(run)}</td>' if first else ""
         converged = f'<td class="n" rowspan="{len(run.sides)}">{_converged(run)}</td>' if first else ""
         strips = "".join([f"<td>{strip(s, harm=harm, width=150)}</td>" for s in (side.read_strip, side.write_strip)])

@@ -1,11 +1,13 @@
 """Leaderless designs on the card: what quorums buy, what they cost, and what fire-and-forget loses."""
 
+import msgspec
 import pytest
 
 from quorate.kernel import milliseconds, seconds
 from quorate.lab.compare import (
     FITS,
     CompareOptions,
+    Comparison,
     Load,
     RunPlan,
     RunResult,
@@ -103,6 +105,7 @@ def test_cards_stand_side_by_side_with_their_predictions() -> None:
     assert not misses
     again = compare_designs(options, runner=run_here)
     assert found == again
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Comparison) == found
     page = render_page(found)
     assert page == render_page(again)
     assert "PA/EL" in page
