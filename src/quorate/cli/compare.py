@@ -178,9 +178,7 @@ def designs(
         jitter_ms=jitter,
         is_real=real,
     )
-    for path in [path for path in (html, json) if path is not None]:
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise UsageError(f"cannot write to {path}: no such directory, or it is one")
+    _check_paths(html, json)
     run_count, console = len(options.plans()), Console()
     with Console(stderr=True).status(f"0 of {run_count} runs") as status:
         found = compare_designs(
@@ -197,6 +195,15 @@ def designs(
         console.print(f"figures  {json}", highlight=False, soft_wrap=True)
     within, count = found.prediction_counts
     raise typer.Exit(0 if within == count else 3)
+
+
+def _check_paths(*paths: Path | None) -> None:
+    """Raise UsageError for a file that cannot be written, before anything runs for it."""
+    from quorate.kernel.errors import UsageError
+
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UsageError(f"cannot write to {path}: no such directory, or it is one")
 
 
 @app.command()
@@ -226,6 +233,7 @@ def pbs(
         counts = tuple([(int(r), int(w)) for r, w in pairs])
     except ValueError as cause:
         raise UsageError(f"--quorums: R/W with commas, such as 1/1,2/1; not {quorums!r}") from cause
+    _check_paths(plot)
     names = tuple([name.strip() for name in fits.split(",")])
     options = PBSOptions(fits=names, quorums=counts, trial_count=trials, cluster_trial_count=cluster, seed=seed)
     rows = predict_rows(options)
