@@ -160,17 +160,12 @@ def designs(
     """
     import msgspec
 
-    from quorate.kernel.errors import UsageError
     from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_on, run_really
 
-    try:
-        numbers = tuple(int(seed) for seed in seeds.split(","))
-    except ValueError as cause:
-        raise UsageError(f"--seeds: whole numbers with commas, not {seeds!r}") from cause
     options = CompareOptions(
         designs=tuple(designs),
         scenarios=tuple([name.strip() for name in faults.split(",")]),
-        seeds=numbers,
+        seeds=_numbers(seeds),
         node_count=nodes,
         rate=rate,
         span_s=span,
@@ -195,6 +190,15 @@ def designs(
         console.print(f"figures  {json}", highlight=False, soft_wrap=True)
     within, count = found.prediction_counts
     raise typer.Exit(0 if within == count else 3)
+
+
+def _numbers(seeds: str) -> tuple[int, ...]:
+    from quorate.kernel.errors import UsageError
+
+    try:
+        return tuple([int(seed) for seed in seeds.split(",")])
+    except ValueError as cause:
+        raise UsageError(f"--seeds: whole numbers with commas, not {seeds!r}") from cause
 
 
 def _check_paths(*paths: Path | None) -> None:
