@@ -84,7 +84,8 @@ async def nemesis(world: World, cluster: SimCluster, dice: random.Random, stop: 
             world.partitions.heal()
 
 
-@pytest.mark.parametrize("seed", [1])
+# Of the others: 4 lost what newcomers did not take over; 110 agreed on two steps at once, which nobody could follow.
+@pytest.mark.parametrize("seed", [1, 4, 110])
 def test_ranges_move_under_faults_and_nothing_acknowledged_is_lost(seed: int) -> None:
     with World(seed) as world:
         cluster = SimCluster(world, node_count=5, founder_count=3, keyspaces={"moving": DECLARED}, storage=SMALL)

@@ -143,6 +143,9 @@ class Topologies:
         topology = found.topology if found is not None else replica.topology
         if topology is None:
             raise Refused("this node does not know yet which nodes hold the keyspace")
+        if replica.settled_version < topology.version:
+            # Nobody could follow two steps at once.
+            raise Conflict("ranges of an earlier change are still moving")
         following = next_topology(topology, nodes, self.sites)
         value = _AGREED.encode(Agreed(topology, following))
         args = [b"QUORATE.PUT", _key(replica.name), value, b"VERSION", str(version).encode()]
@@ -181,20 +184,29 @@ class Topologies:
         self._leaving.pop(leaving, None)
 
     async def _move_away(self, replica: "AvailableReplica", leaving: NodeId) -> None:
-        topology = self._newest(replica)
-        assert topology is not None, "asked a moment ago"
-        try:
-            following = await self._propose(replica, tuple(node for node in topology.nodes() if node != leaving))
-        except Conflict as cause:
-            raise TimedOut(f"keyspace {replica.name}: members are changing already; ask again") from cause
-        deadline = self._node.env.clock.now() + _MOVE_TIMEOUT_S * 1_000_000_000
-        while replica.settled_version < following.version:
-            if self._node.env.clock.now() > deadline:
-                if not self._node.links.is_up(leaving):
+        clock = self._node.env.clock
+        deadline = clock.now() + _MOVE_TIMEOUT_S * 1_000_000_000
+        following: Topology | None = None
+        while following is None or replica.settled_version < following.version:
+            if clock.now() > deadline:
+                if following is not None and not self._node.links.is_up(leaving):
                     log.warning("keyspace %s: node %d is gone and is not waited for", replica.name, leaving)
                     return
                 raise TimedOut(f"keyspace {replica.name}: ranges are still moving from node {leaving}; ask again")
+            if following is None:
+                following = await self._without(replica, leaving)
             await asyncio.sleep(0.05)
+
+    async def _without(self, replica: "AvailableReplica", leaving: NodeId) -> Topology | None:
+        """Agree on a topology without a node; None while an earlier change is under way."""
+        topology = self._newest(replica)
+        assert topology is not None, "asked before"
+        if leaving not in topology.nodes():
+            return topology
+        try:
+            return await self._propose(replica, tuple(node for node in topology.nodes() if node != leaving))
+        except Conflict:
+            return None
 
     async def stop(self) -> None:
         """Write nothing more."""
