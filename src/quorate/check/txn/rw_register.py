@@ -14,6 +14,7 @@ transactional consistency", section on saturation.
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
+from quorate.check.collector import collector_paused
 from quorate.check.history import History, Operation, show
 from quorate.check.txn.anomalies import Inference, Isolation, judge
 from quorate.check.txn.graph import PROCESS, REALTIME, RW, WR, WW, Graph
@@ -24,6 +25,7 @@ from quorate.check.txn.transactions import Transaction, parse
 SATURATION_MAX: Final = 20_000
 
 
+@collector_paused()
 def check_rw_register(history: History | Iterable[Operation], *, saturate: bool = True) -> Isolation:
     """Return which isolation levels a history of read-write transactions refutes.
 

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from itertools import pairwise
 from typing import Literal
 
+from quorate.check.collector import collector_paused
 from quorate.check.finding import Finding
 from quorate.check.history import BadHistory, History, Operation, show
 from quorate.check.txn.transactions import Kind, Transaction, parse
@@ -15,6 +16,7 @@ from quorate.check.txn.transactions import Kind, Transaction, parse
 StatedLevel = Literal["serializable", "strong-session-serializable", "strict-serializable"]
 
 
+@collector_paused()
 def check_stated_order(
     history: History | Iterable[Operation],
     kind: Kind,

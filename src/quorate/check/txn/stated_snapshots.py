@@ -10,6 +10,7 @@ Source: Lu et al. 2025, "Online timestamp-based transactional isolation checking
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Literal
 
+from quorate.check.collector import collector_paused
 from quorate.check.finding import Finding
 from quorate.check.history import BadHistory, History, Operation, show
 from quorate.check.txn.transactions import Kind, Transaction, parse
@@ -18,6 +19,7 @@ SnapshotLevel = Literal["snapshot-isolation", "strong-session-snapshot-isolation
 _Wrong = tuple[str, list[Transaction]]
 
 
+@collector_paused()
 def check_stated_snapshots(
     history: History | Iterable[Operation],
     kind: Kind,

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable
 from itertools import pairwise
 from typing import Final, Literal
 
+from quorate.check.collector import collector_paused
 from quorate.check.finding import BUDGET_DEFAULT, Finding
 from quorate.check.history import History, Operation
 from quorate.check.weak.memory import (
@@ -30,6 +31,7 @@ CausalModel = Literal["causal", "causal-convergence", "causal-memory"]
 CAUSAL_MODELS: Final[tuple[CausalModel, ...]] = ("causal", "causal-convergence", "causal-memory")
 
 
+@collector_paused()
 def check_causal(
     history: History | Iterable[Operation], model: CausalModel = "causal", *, budget: int = BUDGET_DEFAULT
 ) -> Finding:

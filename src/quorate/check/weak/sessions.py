@@ -10,6 +10,7 @@ Deviation: orders are compared key by key; what one key's order says about anoth
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from quorate.check.collector import collector_paused
 from quorate.check.finding import Finding
 from quorate.check.history import History, Operation
 from quorate.check.weak.memory import (
@@ -27,6 +28,7 @@ from quorate.check.weak.memory import (
 GUARANTEES: Final = ("read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads")
 
 
+@collector_paused()
 def check_sessions(history: History | Iterable[Operation], guarantees: Sequence[str] = GUARANTEES) -> Finding:
     """Say whether a history keeps some session guarantees together.
 
