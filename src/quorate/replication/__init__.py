@@ -6,7 +6,7 @@ from quorate.replication.frames import FRAME_BYTES_MAX, PROTOCOL_VERSION, FrameR
 from quorate.replication.group import Group
 from quorate.replication.host import Host
 from quorate.replication.links import Links, LinksConfig
-from quorate.replication.requests import Caller, GroupConfig, StateMachine, Vocabulary
+from quorate.replication.requests import Caller, Gathering, GroupConfig, StateMachine, Vocabulary
 from quorate.replication.snapshots import PIECES, Sink, Snapshots, Source
 from quorate.replication.turn import Turn
 
@@ -20,6 +20,7 @@ __all__ = [
     "AvailableMessage",
     "Caller",
     "FrameReader",
+    "Gathering",
     "Group",
     "GroupConfig",
     "Host",

@@ -31,7 +31,7 @@ from quorate.protocols.leaderless import (
     canonical,
     rule_named,
 )
-from quorate.replication import AVAILABLE_MESSAGES, Available, AvailableConfig, Caller, Host
+from quorate.replication import AVAILABLE_MESSAGES, Available, AvailableConfig, Caller, Gathering, Host
 from quorate.server.declared import STICKY, level_word
 from quorate.server.keyspaces import Keyspace, group_of
 from quorate.server.merges import load_merges
@@ -79,6 +79,7 @@ class AvailableReplica:
         )
         self.jobs.refusal = _NOT_YET
         self._dirty: dict[Caller, None] = {}
+        self._gathering = Gathering(turn_max=node.config.limits.gather_turn_max)
         self._unwritten = Unwritten()
         self._last_ordinal = 0
         self._record_count = 0
@@ -168,6 +169,10 @@ class AvailableReplica:
     def end_turn(self) -> None:
         """Give the machine the requests of this turn. A stage of the turn."""
         host, jobs = self.host, self.jobs
+        if jobs.waiting_count and self._gathering.waits(jobs.waiting_count):
+            self.node.turn.ask()
+            return
+        self._gathering.took(jobs.waiting_count)
         # An answer from this node's own copy may come at once, and lead to the next step of its command.
         while host is not None and (requests := jobs.take()):
             host.call(Batch(requests, self.node.env.clock.wall_ns()))

@@ -110,6 +110,11 @@ class Jobs:
         """How many requests are not answered yet."""
         return len(self._waiting)
 
+    @property
+    def waiting_count(self) -> int:
+        """How many requests wait to be taken."""
+        return len(self._requests)
+
     def take(self) -> tuple[Request, ...]:
         """Return the requests that came since the last call."""
         taken, self._requests = self._requests, []
