@@ -19,6 +19,7 @@ from quorate.protocols.leaderless import (
     Count,
     Delete,
     Failed,
+    Grouping,
     Hinted,
     HintGone,
     InvariantBroken,
@@ -144,6 +145,8 @@ class Run:
         self.disks = {node: Disk() for node in nodes}
         self.operations: dict[int, Operation] = {}
         self.floors: dict[bytes, bytes] = dict.fromkeys(self.keys, b"")
+        # Key → its owners in all topologies that were met.
+        self.groupings: dict[bytes, dict[Grouping, None]] = {}
         self.counts: Counter[str] = Counter()
         # Value → by which writes (values, or "" for a delete) it was replaced; writes that may have happened.
         self.replaced: dict[bytes, bool] = {}
@@ -252,6 +255,12 @@ class Run:
                 following = newest.topology.with_nodes(removed=[self.dice.choice(inside)])
             else:
                 following = newest.topology
+            self.hosts[newest.node].call(Reconfigure(following))
+        elif newest is not None and newest.next_topology is not None and self.dice.random() < 0.3:
+            # Another plan instead of the one that is under way, or none.
+            removed = [node for node in newest.topology.nodes() if len(newest.topology.nodes()) > 3][:1]
+            removed = removed if self.dice.random() < 0.5 else []
+            following = newest.topology.with_nodes(removed=removed, instead_of=newest.next_topology)
             self.hosts[newest.node].call(Reconfigure(following))
         self.world.at(self.world.now + self.dice.randrange(100, 3000) * MILLISECOND, self.operate)
 
@@ -386,9 +395,11 @@ class Run:
                         held[owner] = self.rule.merge(held.get(owner, b""), cell)
         if not self.is_regular:
             return
-        # Of the topology of whoever coordinated it, of its newest: an old owner that has settled keeps nothing any more.
+        # Of the topology of whoever coordinated it, which may have changed while the answer came back.
         level = str(self.config["write_level"])
-        groupings = {machine.router.route(operation.key).groupings[-1] for machine in self.machines()}
+        groupings = self.groupings.setdefault(operation.key, {})
+        for machine in self.machines():
+            groupings.update(dict.fromkeys(machine.router.route(operation.key).groupings))
         broken = []
         for grouping in groupings:
             try:

@@ -12,7 +12,11 @@ from quorate.protocols import anti_entropy, leaderless
 _KEY: Final = b"key"
 _WALL_NS: Final = 1_700_000_000_000_000_000
 # Constants, and what is computed from them. Time is kept: deadlines are few, so nothing of it is left out.
-_CONSTANT: Final = ("config", "rng", "rule", "router", "peers")
+_CONSTANT: Final = (
+    "config", "rng", "rule", "router", "peers", "plans",
+    # For the status page: nothing is decided by them.
+    "repair_count", "hinted_count", "delivered_count", "reconciled_count", "purged_count", "refused_count",
+)  # fmt: skip
 
 # Tokens of the requests.
 _FIRST, _SECOND, _READ = 1, 2, 3

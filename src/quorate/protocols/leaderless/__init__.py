@@ -57,7 +57,6 @@ from quorate.protocols.leaderless.messages import (
     Written,
 )
 from quorate.protocols.leaderless.movement import Gain, gains_of, plan_of
-from quorate.protocols.leaderless.moving import name_of
 from quorate.protocols.leaderless.outputs import Answered, CellChanged, Failed, Settled
 from quorate.protocols.leaderless.records import (
     RECORDS,
@@ -73,7 +72,7 @@ from quorate.protocols.leaderless.records import (
 from quorate.protocols.leaderless.rulebook import MERGES, rule_named
 from quorate.protocols.leaderless.rules import ChangeRefused, Rule, Seen
 from quorate.protocols.leaderless.siblings import MergeFunction
-from quorate.protocols.leaderless.topology import REPLICA_COUNT_MAX, Place, Preferences, Topology, topology_of
+from quorate.protocols.leaderless.topology import REPLICA_COUNT_MAX, Place, Preferences, Topology, name_of, topology_of
 
 __all__ = [
     "COUNTER",

@@ -226,16 +226,16 @@ class Leaderless(Streaming):
             # Looked at for each part: one of them may bring this node into another phase.
             if isinstance(part, Plan):
                 self._on_plan(part)
-            elif abs(message.phase - self.phase) <= 1:
+            elif self._serves(message.phase, message.plans):
                 self._sender_phase = message.phase
                 try:
                     self._on_part(sender, message.life, part)
                 except Malformed:
                     self._refuse("a cell that cannot be read is refused")
             else:
-                marks.hit("leaderless: a node two phases away is not served")
+                marks.hit("leaderless: a node two phases away, or with another plan, is not served")
         self._sender_phase = self.phase
-        if message.phase < self.phase:
+        if message.phase < self.phase or not self._serves(message.phase, message.plans):
             self._tell_plan(sender)
 
     def _on_part(self, sender: NodeId, life: int, part: AnyPart) -> None:

@@ -7,6 +7,7 @@ if that life has ended, nobody knows whether it was applied, and the answer is T
 """
 
 import random
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -25,6 +26,8 @@ from quorate.protocols.leaderless.state import Origin
 # Results that are remembered per life of a sender, and lives that are remembered.
 REMEMBERED_COUNT: Final = 4096
 LIFE_COUNT: Final = 256
+# Of those results, how many are remembered with the cell.
+WHOLE_COUNT: Final = 256
 WRONG_LIFE: Final = "WRONGLIFE"
 
 
@@ -41,6 +44,8 @@ class PendingForward(msgspec.Struct):
     deadline: Instant
     # The owner's life that it was sent to; 0: none yet, so it was certainly not applied.
     life: int = 0
+    # Fire and forget: nobody waits.
+    is_answered: bool = False
 
 
 class Once(msgspec.Struct):
@@ -50,6 +55,8 @@ class Once(msgspec.Struct):
     results: dict[int, Forwarded | None] = msgspec.field(default_factory=dict)
     # Numbers up to this may have been forgotten, and are refused.
     floor: int = -1
+    # Numbers whose results are kept with their cells, the oldest first.
+    whole: deque[int] = msgspec.field(default_factory=deque)
 
 
 class Forwarding(Reading):
@@ -79,8 +86,9 @@ class Forwarding(Reading):
         forward = PendingForward(number, origin, owner, key, change, level, context, later(self.now, timeout), life)
         self._send_forward(forward)
         if level == "NONE":
+            # Still kept: the owner may say that it lives another life, and was not asked.
+            forward.is_answered = True
             self._answer(origin, b"")
-            return
         self.forwards[number] = forward
         self._due_in(number, min(forward.deadline, later(self.now, self.config.hint_delay)))
 
@@ -100,8 +108,9 @@ class Forwarding(Reading):
 
     def _end_forward(self, forward: PendingForward, code: str, sentence: str) -> None:
         del self.forwards[forward.number]
-        # What went to no life was applied by none.
-        self._fail(forward.origin, code, sentence, is_maybe=forward.life != 0)
+        if not forward.is_answered:
+            # What went to no life was applied by none.
+            self._fail(forward.origin, code, sentence, is_maybe=forward.life != 0)
 
     def _on_forwarded(self, sender: NodeId, part: Forwarded) -> None:
         forward = self.forwards.get(part.number)
@@ -111,6 +120,8 @@ class Forwarding(Reading):
             self._on_wrong_life(forward)
             return
         del self.forwards[part.number]
+        if forward.is_answered:
+            return
         if part.code:
             self._fail(forward.origin, part.code, part.sentence, is_maybe=part.is_maybe)
         else:
@@ -133,11 +144,11 @@ class Forwarding(Reading):
             marks.hit("leaderless: a forward to another life is refused")
             self._send(sender, Forwarded(part.number, code=WRONG_LIFE), eager=True)
             return
-        once = self._once.get((sender, life))
-        if once is None:
-            if len(self._once) >= LIFE_COUNT:
-                del self._once[next(iter(self._once))]
-            once = self._once[sender, life] = Once()
+        # To the end: the front is the life that has been silent for longest.
+        once = self._once.pop((sender, life), None) or Once()
+        if len(self._once) >= LIFE_COUNT:
+            del self._once[next(iter(self._once))]
+        self._once[sender, life] = once
         if part.number in once.results:
             marks.hit("leaderless: a repeated forward is not applied again")
             result = once.results[part.number]
@@ -191,6 +202,14 @@ class Forwarding(Reading):
         once = self._once.get((origin.node, origin.life))
         if once is not None and origin.token in once.results:
             once.results[origin.token] = result
+            once.whole.append(origin.token)
+            if len(once.whole) > WHOLE_COUNT:
+                # Cells may be large. Not the cell of now instead: it may hold what nobody was promised yet.
+                old = once.whole.popleft()
+                if old in once.results:
+                    once.results[old] = Forwarded(
+                        old, b"", "TIMEDOUT", "the answer is not kept any more", is_maybe=True
+                    )
         # The level is known to be met, or to be missed: nothing here waits for this node's disk.
         self._send(origin.node, result, eager=True)
 

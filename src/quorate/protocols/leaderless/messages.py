@@ -121,7 +121,7 @@ class Plan(Part, frozen=True, array_like=True, gc=False, tag=True):
 class Stage(Part, frozen=True, array_like=True, gc=False, tag=True):
     """How far the sender has come with a topology."""
 
-    # `moving.name_of`: two plans of one version are two plans.
+    # `topology.name_of`: two plans of one version are two plans.
     plan: int
     # Whether all that it gains is on its disk; a sender that has settled has.
     is_gathered: bool
@@ -172,6 +172,9 @@ class Bundle(Message, frozen=True, array_like=True, gc=False, tag=True):
     # Drawn when the sender started; another number means that it has started again.
     life: int
     parts: tuple[AnyPart, ...]
+    # Names of the topologies that the sender works with, the older first, see `topology.name_of`. None: not said, then
+    # the phase alone is looked at.
+    plans: tuple[int, int] | None = None
 
 
 LeaderlessMessage = Bundle

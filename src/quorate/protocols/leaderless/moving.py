@@ -10,8 +10,8 @@ another one has settled. A node that is removed and believed dead is not waited 
 that it does not come back (Cassandra's `removenode` asks the same).
 
 Whoever hears a node of an earlier phase tells it its topologies, so one `Reconfigure` anywhere is enough. Two different
-plans of one version are a mistake of the operators; the larger one wins, which is safe, as nobody settles before all
-nodes are joint on the same.
+plans of one version are a mistake of the operators, or the later attempt is there to end the earlier; the larger one
+wins, which is safe, as nobody settles before all nodes are joint on the same.
 
 Source      Ongaro & Ousterhout 2014, §6 (joint consensus); Cassandra's pending ranges.
 """
@@ -20,9 +20,7 @@ import random
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
-from quorate.kernel import Instant, NodeId, Record, SetTimer, hash_key, later, marks, milliseconds
+from quorate.kernel import Instant, NodeId, Record, SetTimer, later, marks, milliseconds
 from quorate.kernel.errors import UsageError
 from quorate.protocols.leaderless.calls import Reconfigure
 from quorate.protocols.leaderless.config import LeaderlessConfig
@@ -33,7 +31,7 @@ from quorate.protocols.leaderless.outputs import Settled
 from quorate.protocols.leaderless.records import Adopted, Born, Gathered
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.state import MOVE
-from quorate.protocols.leaderless.topology import Preferences, Topology
+from quorate.protocols.leaderless.topology import Preferences, Topology, name_of
 
 PERIOD: Final = milliseconds(100)
 _TELL_EVERY: Final = milliseconds(100)
@@ -96,7 +94,7 @@ class Moving(Forwarding):
         if following.version != topology.version + 1 or not _is_possible(following):
             return False
         if self.next_topology is not None:
-            if name_of(following) < name_of(self.next_topology):
+            if _rank_of(following) < _rank_of(self.next_topology):
                 return False
             marks.hit("leaderless: of two plans the larger one wins")
         self.next_topology = following
@@ -157,9 +155,9 @@ class Moving(Forwarding):
     def _gathered(self) -> None:
         """All that this node gains is here."""
         assert self.next_topology is not None, "only a joint node gathers"
-        if self.gathered_version != self.next_topology.version:
-            self.gathered_version = self.next_topology.version
-            self._records.append(Gathered(self.gathered_version))
+        if not self.has_gathered:
+            self.gathered_plan = self.plans[1]
+            self._records.append(Gathered(self.gathered_plan))
         self._stage_at = self.now
         self._wake_moving()
         self._maybe_settle()
@@ -167,14 +165,14 @@ class Moving(Forwarding):
     @property
     def has_gathered(self) -> bool:
         """Return whether this node holds all that it gains in the next topology."""
-        return self.next_topology is not None and self.gathered_version == self.next_topology.version
+        return self.next_topology is not None and self.gathered_plan == self.plans[1]
 
     def _on_stage(self, sender: NodeId, stage: Stage) -> None:
         if self.next_topology is None:
             if not stage.is_settled:
                 # Behind: it may have missed that this one has settled.
-                self._send(sender, Stage(name_of(self.topology), is_gathered=True, is_settled=True))
-        elif stage.plan == name_of(self.next_topology):
+                self._send(sender, Stage(self.plans[1], is_gathered=True, is_settled=True))
+        elif stage.plan == self.plans[1]:
             self.stages[sender] = stage.is_gathered
             if stage.is_settled and self.has_gathered:
                 self._settle()
@@ -261,13 +259,12 @@ class Moving(Forwarding):
         for peer in self.peers:
             if peer not in self.stages:
                 self._tell_plan(peer)
-            self._send(peer, Stage(name_of(self.next_topology), is_gathered=self.has_gathered, is_settled=False))
+            self._send(peer, Stage(self.plans[1], is_gathered=self.has_gathered, is_settled=False))
         self._maybe_settle()
 
 
-def name_of(topology: Topology) -> int:
-    """Return what tells one plan from another; the order of plans of one version."""
-    return hash_key(msgspec.msgpack.encode(topology))
+def _rank_of(topology: Topology) -> tuple[int, int]:
+    return topology.attempt, name_of(topology)
 
 
 def _is_possible(topology: Topology) -> bool:

@@ -52,7 +52,8 @@ class Adopted(Record, frozen=True, array_like=True, gc=False, tag=True):
 class Streamed(Record, frozen=True, array_like=True, gc=False, tag=True):
     """What this node gains in a topology has come from one source up to a hash; it goes on there after a crash."""
 
-    version: int
+    # `topology.name_of`.
+    plan: int
     # First and last hash of the range.
     start: int
     last: int
@@ -64,7 +65,8 @@ class Streamed(Record, frozen=True, array_like=True, gc=False, tag=True):
 class Gathered(Record, frozen=True, array_like=True, gc=False, tag=True):
     """This node holds all that it gains in a topology."""
 
-    version: int
+    # `topology.name_of`.
+    plan: int
 
 
 LeaderlessRecord = Born | Stored | Hinted | HintGone | Adopted | Streamed | Gathered

@@ -30,7 +30,7 @@ from quorate.protocols.leaderless.records import Adopted, Born, Gathered, Hinted
 from quorate.protocols.leaderless.routes import Route, Router
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.stamps import Stamper
-from quorate.protocols.leaderless.topology import Preferences, Topology
+from quorate.protocols.leaderless.topology import Preferences, Topology, name_of
 
 DUE: Final = "due"
 HINTS: Final = "hints"
@@ -110,9 +110,9 @@ class LeaderlessState(Machine):
 
         self.topology: Topology = config.topology
         self.next_topology: Topology | None = None
-        # Of the movement under way: (start of a range, source) → how far, and the version that is gathered.
+        # Of the movement under way: (start of a range, source) → how far, and the plan that is gathered.
         self._streamed: dict[tuple[int, NodeId], Streamed] = {}
-        self.gathered_version = 0
+        self.gathered_plan = 0
         self._born: Born | None = None
         self._replay(records)
         self._is_newborn = self._born is None
@@ -157,8 +157,8 @@ class LeaderlessState(Machine):
                     self._streamed = {}
                 case Streamed(_, start, _, source):
                     self._streamed[start, source] = record
-                case Gathered(version):
-                    self.gathered_version = version
+                case Gathered(plan):
+                    self.gathered_plan = plan
                 case _:
                     assert False, f"a leaderless node wrote no {type(record).__name__}"  # noqa: B011
 
@@ -173,9 +173,20 @@ class LeaderlessState(Machine):
         self.router = Router(tuple(Preferences(topology) for topology in both), self.node)
         # Odd while two topologies hold, and every step forward is one.
         self.phase = 2 * self.topology.version + (0 if self.next_topology is None else 1)
+        # By name: of one version there may be several plans, by mistake or instead of each other.
+        self.plans = (name_of(both[0]), name_of(both[-1]))
         self.peers = tuple(
             sorted(dict.fromkeys(node for topology in both for node in topology.nodes() if node != self.node))
         )
+
+    def _serves(self, phase: int, plans: tuple[int, int] | None) -> bool:
+        """Return whether a sender's quorums cross this node's: its topologies are the same, or one step away."""
+        own = plans is None or plans == self.plans
+        if phase == self.phase:
+            return own
+        if phase == self.phase - 1:
+            return plans is None or plans[1] == self.plans[0]
+        return phase == self.phase + 1 and (plans is None or plans[0] == self.plans[1])
 
     # Time.
 
@@ -275,7 +286,7 @@ class LeaderlessState(Machine):
         for peer, numbers in written.items():
             parts.setdefault(peer, []).append(Written(tuple(numbers)))
         for peer, said in parts.items():
-            self._emit(Send(peer, Bundle(self.phase, self.life, tuple(said)), eager=eager))
+            self._emit(Send(peer, Bundle(self.phase, self.life, tuple(said), self.plans), eager=eager))
         parts.clear()
         written.clear()
 

@@ -64,11 +64,11 @@ class Streaming(Moving):
         # All old writes that will ever be taken are here: a joint node refuses others.
         self._outgoing = Outgoing(self.cells)
         self._outgoing.prepare(_PREPARE_COUNT)
-        version = self.topology.version + 1
+        plan = self.plans[1]
         for gain in self.gains:
             for source in gain.owners:
                 known = self._streamed.get((gain.start, source))
-                is_same = known is not None and (known.version, known.last) == (version, gain.end - 1)
+                is_same = known is not None and (known.plan, known.last) == (plan, gain.end - 1)
                 position = known.through + 1 if known is not None and is_same else gain.start
                 self.incoming[gain.start, source] = Incoming(gain, source, position)
         self._maybe_end_gathering()
@@ -142,7 +142,7 @@ class Streaming(Moving):
         self._budget += max(0, count - max(1, len(part.cells)))
         stream.position = part.through + 1
         # In one write with the cells themselves.
-        streamed = Streamed(self.topology.version + 1, gain.start, gain.end - 1, sender, part.through)
+        streamed = Streamed(self.plans[1], gain.start, gain.end - 1, sender, part.through)
         self._streamed[gain.start, sender] = streamed
         self._records.append(streamed)
         if not self._maybe_end_gathering():

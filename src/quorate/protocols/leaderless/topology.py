@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from quorate.kernel import HASH_COUNT, NodeId, errors, hash_key
+from quorate.kernel import HASH_COUNT, Codec, NodeId, errors, hash_key
 from quorate.placement import Node, Ring
 
 REPLICA_COUNT_MAX: Final = 15
@@ -44,6 +44,8 @@ class Topology(msgspec.Struct, frozen=True, array_like=True):
     # Data centre → copies of every key there.
     replica_counts: dict[str, int]
     virtual_nodes: int = 16
+    # Of several plans of one version the latest attempt wins: so a movement that cannot end is given up, or changed.
+    attempt: int = 0
 
     def nodes(self) -> tuple[NodeId, ...]:
         """Return all nodes, ascending."""
@@ -55,13 +57,17 @@ class Topology(msgspec.Struct, frozen=True, array_like=True):
         removed: Iterable[NodeId] = (),
         *,
         replica_counts: Mapping[str, int] | None = None,
+        instead_of: "Topology | None" = None,
     ) -> "Topology":
         """Return the next version with nodes more or less; those that stay keep their tokens, so little moves.
+
+        With nothing but `instead_of` it gives up a movement that is under way.
 
         Args:
             added: nodes that come.
             removed: nodes that go.
             replica_counts: copies per data centre, if they change too.
+            instead_of: the plan that is under way and cannot end (a node never came), to be replaced by this one.
 
         Raises:
             UsageError: a node is there already, or is not there, or too few are left for the copies.
@@ -74,7 +80,8 @@ class Topology(msgspec.Struct, frozen=True, array_like=True):
         staying = [place for place in self._fixed().places if place.node not in going]
         counts = dict(self.replica_counts if replica_counts is None else replica_counts)
         places = tuple(sorted([*staying, *coming], key=lambda place: place.node))
-        return Topology(self.version + 1, places, counts, self.virtual_nodes)._fixed()
+        attempt = 0 if instead_of is None else instead_of.attempt + 1
+        return Topology(self.version + 1, places, counts, self.virtual_nodes, attempt)._fixed()
 
     def with_replacement(self, gone: NodeId, place: Place) -> "Topology":
         """Return the next version in which a new node has the place on the ring of one that is gone.
@@ -90,13 +97,16 @@ class Topology(msgspec.Struct, frozen=True, array_like=True):
             )
         heir = msgspec.structs.replace(place, tokens=tokens)
         places = sorted([heir, *(known for known in fixed.places if known.node != gone)], key=lambda known: known.node)
-        return msgspec.structs.replace(fixed, version=self.version + 1, places=tuple(places))
+        return msgspec.structs.replace(fixed, version=self.version + 1, places=tuple(places), attempt=0)
 
     def _fixed(self) -> "Topology":
         """Return the same topology with all tokens written out."""
         tokens = Preferences(self).tokens()
         places = (msgspec.structs.replace(at, tokens=tokens.get(at.node, at.tokens)) for at in self.places)
         return msgspec.structs.replace(self, places=tuple(places))
+
+
+_CODEC: Final[Codec[Topology]] = Codec(Topology)
 
 
 class Preferences:
@@ -184,6 +194,13 @@ class Preferences:
     def datacenters(self) -> tuple[str, ...]:
         """The data centres that hold copies, by name."""
         return tuple(self._rings)
+
+
+def name_of(topology: Topology) -> int:
+    """Return what tells one topology from another, the same on all nodes."""
+    # Through the decoder, as peers see it: a weight of 1 is one of 1.0.
+    plain = _CODEC.decode(_CODEC.encode(topology))
+    return hash_key(msgspec.msgpack.encode(plain, order="deterministic"))
 
 
 def topology_of(

@@ -183,6 +183,71 @@ def test_fire_and_forget_is_forwarded_and_answered_at_once(cluster: LeaderlessCl
     assert b"v" in cluster.get(1, KEY)
 
 
+def test_fire_and_forget_reaches_an_owner_whose_life_is_not_known(cluster: LeaderlessCluster) -> None:
+    node = outsider_of(cluster)
+    cluster.machine(node).lives.clear()
+    token = cluster.request(node, KEY, Put(b"v"), level="NONE")
+    cluster.settle()
+    assert cluster.answer(token) is not None
+    assert cluster.get(1, KEY) == (b"v",)
+    assert cluster.machine(node).pending_count == 0
+
+
+def test_a_repeated_forward_is_answered_with_the_cell_of_then(cluster: LeaderlessCluster) -> None:
+    """The cell of now may hold a write that nobody was promised yet; a client would take it for read and durable."""
+    node = outsider_of(cluster)
+    cluster.put(node, KEY, b"warm up")
+    token = cluster.request(node, KEY, Put(b"v"))
+    forward = next(letter for letter in cluster.wire if isinstance(letter.bundle.parts[0], Forward))
+    while not any(isinstance(part, Forwarded) for _, _, part in cluster.parts()):
+        cluster.deliver(cluster.wire[0])
+    cluster.wire = [forward]
+    then = cluster.cell(forward.to, KEY)
+    cluster.box(forward.to).is_slow = True
+    cluster.request(forward.to, KEY, Put(b"not stable"))
+    cluster.settle()
+    answer = cluster.answer(token)
+    assert isinstance(answer, Answered)
+    assert answer.cell == then
+
+
+def test_an_answer_that_is_not_kept_any_more_ends_maybe(cluster: LeaderlessCluster) -> None:
+    owner = cluster.machine(1).router.route(KEY).nodes[0]
+    machine, sender = cluster.machine(owner), NodeId(outsider_of(cluster))
+
+    def forward(number: int) -> Forwarded:
+        part = Forward(number, machine.life, KEY, Put(b"v"), "ONE", b"", seconds(1))
+        cluster.wire.clear()
+        cluster.step(owner, Received(sender, Bundle(2, 7, (part,))))
+        return next(part for _, _, part in cluster.parts() if isinstance(part, Forwarded))
+
+    for number in range(1, 260):
+        if number in {50, 90, 130, 170, 210, 250}:
+            cluster.machine(owner).cells.pop(KEY)  # siblings are limited
+        forward(number)
+    assert forward(250).code == ""
+    assert (forward(1).code, forward(1).is_maybe) == ("TIMEDOUT", True)
+
+
+def test_the_life_that_was_silent_for_longest_is_forgotten(cluster: LeaderlessCluster) -> None:
+    """Not one that still speaks: its repeated forwards would be applied again."""
+    owner = cluster.machine(1).router.route(KEY).nodes[0]
+    machine, sender = cluster.machine(owner), NodeId(outsider_of(cluster))
+
+    def forward(life: int, number: int) -> None:
+        part = Forward(number, machine.life, KEY, Put(b"v"), "ONE", b"", seconds(1))
+        cluster.step(owner, Received(sender, Bundle(2, life, (part,))))
+        cluster.settle()
+
+    for life in range(1000, 1600):
+        forward(life, 1)
+        forward(7, life)
+    before = cluster.cell(owner, KEY)
+    with marks.expect("leaderless: a repeated forward is not applied again"):
+        forward(7, 1000)
+    assert cluster.cell(owner, KEY) == before
+
+
 def test_many_forwards_are_remembered_and_the_oldest_forgotten(cluster: LeaderlessCluster) -> None:
     """What is forgotten is refused, not applied."""
     machine = cluster.machine(cluster.machine(1).router.route(KEY).nodes[0])

@@ -407,6 +407,40 @@ def test_of_two_plans_the_larger_one_wins() -> None:
     check_settled(cluster, winner)
 
 
+def test_a_movement_that_cannot_end_is_given_up() -> None:
+    """The newcomer never came; the plan is replaced by none, and later by another."""
+    cluster = filled(5, 4)
+    cluster.crash(5)
+    plan = cluster.topology.with_nodes(added=[Place(NodeId(5))])
+    reconfigure(cluster, plan)
+    cluster.run(seconds(2))
+    assert all(machine.is_joint for machine in cluster.machines())
+    given_up = cluster.topology.with_nodes(instead_of=plan)
+    reconfigure(cluster, given_up, through=3)
+    cluster.run(seconds(2))
+    check_settled(cluster, given_up)
+    smaller = given_up.with_nodes(removed=[NodeId(2)])
+    assert (smaller.version, smaller.attempt) == (3, 0)
+    reconfigure(cluster, smaller, through=3)
+    cluster.run(seconds(2))
+    check_settled(cluster, smaller)
+
+
+def test_a_node_that_dies_while_it_moves_is_removed_by_another_plan() -> None:
+    cluster = filled(5, 4)
+    plan = cluster.topology.with_nodes(added=[Place(NodeId(5))])
+    reconfigure(cluster, plan)
+    cluster.run(milliseconds(50))
+    cluster.crash(2)
+    cluster.down(2)
+    cluster.run(seconds(2))
+    assert all(machine.is_joint for machine in cluster.machines())
+    other = cluster.topology.with_nodes(added=[Place(NodeId(5))], removed=[NodeId(2)], instead_of=plan)
+    reconfigure(cluster, other)
+    cluster.run(seconds(3))
+    check_settled(cluster, other)
+
+
 def test_a_topology_that_does_not_follow_or_cannot_be_is_refused() -> None:
     cluster = filled(4, 4)
     topology = cluster.topology
