@@ -155,6 +155,8 @@ def write_local_configs(node_count: int, directory: Path, first_port: int, *, ta
     if existing:
         if len(existing) != node_count or (directory / f"node-{node_count + 1}.toml").exists():
             raise ConfigError(f"{directory} holds a cluster of another size: give the same --nodes, or another --dir")
+        if any(tables.strip() not in path.read_text(encoding="utf-8") for path in paths):
+            raise ConfigError(f"{directory} holds a cluster already: keyspaces are declared in its node-*.toml")
         return paths
     directory.mkdir(parents=True, exist_ok=True)
     ports = _free_ports(2 * node_count)

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
+from quorate.api import write_local_configs
 from quorate.cli import app
+from quorate.kernel.errors import ConfigError
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
 HEAD = 'node = 1\ndata = "d"\n[peers]\n1 = "a:1"\n2 = "a:2"\n3 = "a:3"\n'
@@ -54,3 +57,12 @@ def test_a_history_stands_beside_the_refusal(tmp_path: Path) -> None:
     assert "stale read, as simulated (seed " in shown.output
     assert "No order of these 2 operations explains" in shown.output
     assert "resurrection: clocks would have to run" in shown.output
+
+
+def test_keyspaces_for_a_local_cluster_that_exists_are_refused_not_ignored(tmp_path: Path) -> None:
+    first = write_local_configs(3, tmp_path, 7_000, tables="\n[keyspaces.a]\ndatabase = 2\n")
+    assert all("[keyspaces.a]" in path.read_text() for path in first)
+    assert write_local_configs(3, tmp_path, 7_000, tables="\n[keyspaces.a]\ndatabase = 2\n") == first
+    assert write_local_configs(3, tmp_path, 7_000) == first
+    with pytest.raises(ConfigError, match="holds a cluster already"):
+        write_local_configs(3, tmp_path, 7_000, tables="[keyspaces.b]\ndatabase = 3\n")

@@ -33,6 +33,7 @@ class Job:
         "caller",
         "entry",
         "followers",
+        "has_failure",
         "keys",
         "left_count",
         "options",
@@ -55,6 +56,8 @@ class Job:
         self.steps: Steps = _NO_STEPS
         self.outcomes: list[Outcome] = []
         self.left_count = 0
+        # Of the present steps.
+        self.has_failure = False
         self.attempt_count = 0
         # Commands of the same connection, with a key in common, that wait for this one; how many this one waits for.
         self.followers: list[Job] = []
@@ -211,6 +214,7 @@ class Jobs:
         job.steps = steps
         job.outcomes = [_PENDING] * len(steps)
         job.left_count = len(steps)
+        job.has_failure = False
         for place in range(len(steps)):
             self._ask(job, place, job.options.at_least[0] if job.options.at_least else b"")
 
@@ -278,10 +282,12 @@ class Jobs:
 
     def _take(self, job: Job, place: int, outcome: Outcome) -> None:
         job.outcomes[place] = outcome
+        if outcome.error is not None:
+            job.has_failure = True
         job.left_count -= 1
         if job.left_count:
             return
-        error = first_failure(job.outcomes, job.steps)
+        error = first_failure(job.outcomes, job.steps) if job.has_failure else None
         if error is not None:
             job.work.close()
             self._end(job, error)
