@@ -1,5 +1,9 @@
 """The test of the tests: every bug of the museum is caught within its seeds, and without it those seeds pass."""
 
+import importlib
+import subprocess
+import sys
+
 import pytest
 
 from quorate.kernel import errors
@@ -52,6 +56,45 @@ def test_nothing_stays_planted() -> None:
     with planted(bug_named("no-up-to-date-check")):
         assert module.Raft is not Raft
     assert module.Raft is Raft
+
+
+def test_what_is_loaded_while_a_bug_is_planted_names_the_production_class_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Runs load modules when they need them; a bug that stayed there would be in every later run of the process."""
+    import quorate.lab.simulation as package
+    import quorate.lab.simulation.core_run as before
+
+    monkeypatch.delitem(sys.modules, before.__name__)
+    monkeypatch.setattr(package, "core_run", before)  # so that it is put back
+
+    with planted(bug_named("no-up-to-date-check")):
+        module = importlib.import_module(before.__name__)
+        assert module.Raft is not Raft
+    assert module is not before
+    assert module.Raft is Raft
+
+
+_TWO_HUNTS = """
+from quorate.lab.museum import bug_named
+from quorate.lab.museum.hunt import run_with
+
+for name in ("answers-before-commit", "read-from-any-replica", "figure-8", "commits-beyond-the-message"):
+    print(run_with(bug_named(name), 1).kind)
+print(run_with(bug_named("commits-beyond-the-message"), 1, is_planted=False).kind)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_one_exhibit_does_not_stand_in_the_way_of_the_next() -> None:
+    """In a process that has loaded nothing of a level yet, its second bug is planted as its first, and then none is."""
+    said = subprocess.run([sys.executable, "-c", _TWO_HUNTS], capture_output=True, text=True, check=True)
+
+    kinds = said.stdout.split("\n")
+
+    assert kinds[1] == "not linearizable", "the second bug of whole servers"
+    assert kinds[3:5] == ["divergence", ""], "the second bug of machines alone, and the same run without it"
 
 
 def test_an_unknown_bug_is_refused_with_the_known_names() -> None:

@@ -89,20 +89,26 @@ def bug_named(name: str) -> Bug:
 def planted(bug: Bug | None) -> Iterator[None]:
     """Plant a bug for the length of a block; None plants nothing.
 
+    Import what the block runs before it: a module that is loaded in between gets its names back, but what it made of
+    them meanwhile, say a subclass, keeps the bug.
+
     Complexity: O(names in the modules of this package).
     """
-    done: list[tuple[dict[str, Any], str, Any]] = []
-    for original, replacement in bug.plants if bug is not None else ():
-        for name, module in sorted(sys.modules.items()):
-            if not name.startswith("quorate.") or name.startswith("quorate.lab.museum"):
-                continue
-            names = vars(module)
-            for key, value in list(names.items()):
-                if value is original:
-                    names[key] = replacement
-                    done.append((names, key, original))
+    plants = bug.plants if bug is not None else ()
+    for original, replacement in plants:
+        _rename(original, replacement)
     try:
         yield
     finally:
-        for names, key, original in done:
-            names[key] = original
+        for original, replacement in reversed(plants):
+            _rename(replacement, original)
+
+
+def _rename(old: Any, new: Any) -> None:
+    """Let every module outside the museum that names one thing name another."""
+    for name, module in sorted(sys.modules.items()):
+        if not name.startswith("quorate.") or name.startswith("quorate.lab.museum"):
+            continue
+        names = vars(module)
+        for key in [key for key, value in names.items() if value is old]:
+            names[key] = new

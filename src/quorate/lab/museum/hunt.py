@@ -48,8 +48,10 @@ def options_for(bug: Bug, seed: int) -> SimOptions:
 def run_with(bug: Bug, seed: int, *, is_planted: bool = True) -> Outcome:
     """Run one seed under the bug's conditions, with or without the bug itself."""
     options = options_for(bug, seed)
+    # It loads the modules of the level, in which names are replaced next.
+    run = runner_of(options.level)
     with planted(bug if is_planted else None):
-        return runner_of(options.level)(options, dict(bug.conditions))
+        return run(options, dict(bug.conditions))
 
 
 def hunt(bug: Bug, *, first_seed: int = 1, seed_count_max: int = 500) -> Hunt:
