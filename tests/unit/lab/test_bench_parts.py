@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from quorate.lab.bench_parts import anti_entropy, clocks, placement, sketches, to_text
+from quorate.lab.bench_parts import anti_entropy, clocks, leaderless, placement, sketches, to_text
 
 
 @pytest.mark.slow
@@ -24,6 +24,14 @@ def test_a_hundred_keys_among_many_are_found_in_few_bytes() -> None:
     assert sent[0] < 100
     assert sent[1] < 2_000
     assert sent[2] < 60_000
+
+
+@pytest.mark.slow
+def test_leaderless_requests_are_measured_at_coordinator_and_replica() -> None:
+    """A read of a node's own copy must stay far below a quorum's: it asks nobody."""
+    rows = {row.case: row.ours_ns for row in leaderless.run(request_count=1280, key_count=100)}
+    assert rows["leaderless: read, ONE, an owner"] < rows["leaderless: read, QUORUM"]
+    assert len(rows) == 6
 
 
 def test_clocks_are_measured_and_the_explosion_is_seen() -> None:

@@ -2,12 +2,13 @@
 
 import sys
 
-from quorate.lab.bench_parts import anti_entropy, clocks, crdt, placement, sketches, to_text
+from quorate.lab.bench_parts import anti_entropy, clocks, crdt, leaderless, placement, sketches, to_text
 
 _PARTS = {
     "anti_entropy": anti_entropy,
     "clocks": clocks,
     "crdt": crdt,
+    "leaderless": leaderless,
     "sketches": sketches,
     "placement": placement,
 }
