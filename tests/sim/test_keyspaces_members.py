@@ -130,3 +130,42 @@ def test_ranges_move_under_faults_and_nothing_acknowledged_is_lost(seed: int) ->
 
         world.run(main(), timeout=Duration(900 * 10**9))
         assert len(written) > 50
+
+
+def test_a_newcomer_that_dies_for_good_while_ranges_move_can_be_removed() -> None:
+    """Its movement cannot end, so it is replaced; else nobody could ever come or go again."""
+    with World(3) as world:
+        cluster = SimCluster(world, node_count=5, founder_count=3, keyspaces={"moving": DECLARED}, storage=SMALL)
+        cluster.start()
+        env = make_env(world.lab)
+
+        async def main() -> None:
+            await asyncio.sleep(1)
+            addresses = [cluster.address_of(place) for place in range(3)]
+            keyspace = Database(RemoteExecutor(env, addresses, timeout=seconds(5))).keyspace("moving")
+            for number in range(60):
+                await keyspace.put(f"k{number}", number)
+            four = cluster.hosts[3]
+            four.start(cluster._main)
+            adding = asyncio.create_task(
+                administer(world, cluster, "ADD", "4", f"{four.ip}:{PEER_PORT}", f"{four.ip}:{REDIS_PORT}")
+            )
+            while not any(server.node.topologies.agreed("moving") is not None for server in cluster.live().values()):
+                await asyncio.sleep(0.001)
+            four.power_cut()
+            cluster.servers.pop(four.node, None)
+            await adding
+            await administer(world, cluster, "REMOVE", "4")
+            while not settled(cluster, (1, 2, 3)):
+                await asyncio.sleep(0.5)
+                assert world.now < 300 * 10**9
+            five = cluster.hosts[4]
+            five.start(cluster._main)
+            await administer(world, cluster, "ADD", "5", f"{five.ip}:{PEER_PORT}", f"{five.ip}:{REDIS_PORT}")
+            while not settled(cluster, (1, 2, 3, 5)):
+                await asyncio.sleep(0.5)
+                assert world.now < 400 * 10**9
+            for number in range(60):
+                assert await keyspace.get(f"k{number}", level="ALL") == str(number).encode()
+
+        world.run(main(), timeout=Duration(900 * 10**9))

@@ -53,16 +53,27 @@ def first_topology(keyspace: Keyspace, nodes: tuple[NodeId, ...], sites: dict[No
     )
 
 
-def next_topology(topology: Topology, nodes: tuple[NodeId, ...], sites: dict[NodeId, Site]) -> Topology:
-    """Return the topology after one that has exactly these nodes.
+def next_topology(
+    topology: Topology, nodes: tuple[NodeId, ...], sites: dict[NodeId, Site], *, instead_of: Topology | None = None
+) -> Topology:
+    """Return the topology after one that has exactly these nodes; those that stay keep their ranges as far as can be.
+
+    Args:
+        topology: in force.
+        nodes: of the next.
+        sites: where newcomers stand.
+        instead_of: a next one that is under way and cannot end.
 
     Raises:
         Refused: too few nodes would be left for the copies.
     """
-    known = {place.node: place for place in topology.places}
-    places = tuple(known.get(node) or place_of(node, sites) for node in sorted(nodes))
-    following = msgspec.structs.replace(topology, version=topology.version + 1, places=places)
+    held = topology.nodes()
     try:
+        following = topology.with_nodes(
+            [place_of(node, sites) for node in sorted(nodes) if node not in held],
+            [node for node in held if node not in nodes],
+            instead_of=instead_of,
+        )
         Preferences(following)
     except UsageError as cause:
         raise Refused(str(cause)) from cause
@@ -123,30 +134,49 @@ class Topologies:
 
     def _is_due(self, replica: "AvailableReplica") -> bool:
         topology = self._newest(replica)
-        if topology is None or self._node.first.configuration.outgoing:
+        if topology is None or self._node.first.configuration.outgoing or topology.nodes() == self._voters():
             return False
-        # One movement at a time.
-        return topology.nodes() != self._voters() and replica.settled_version >= topology.version
+        # One movement at a time, but for one that waits for who is gone.
+        return replica.settled_version >= topology.version or self._is_stuck(topology)
+
+    def _is_stuck(self, topology: Topology) -> bool:
+        """Whether a movement waits for a node that is no member any more."""
+        voters = self._voters()
+        return any(node not in voters and not self._node.links.is_up(node) for node in topology.nodes())
 
     async def _follow_voters(self, replicas: "list[AvailableReplica]") -> None:
         for replica in replicas:
             try:
-                await self._propose(replica, self._voters())
+                topology = self._newest(replica)
+                is_stuck = topology is not None and self._is_stuck(topology)
+                await self._propose(replica, self._voters(), may_replace=is_stuck)
             except OperationError as cause:
                 if str(cause) not in self._complaints:
                     self._complaints[str(cause)] = None
                     log.warning("keyspace %s keeps its nodes: %s", replica.name, cause)
 
-    async def _propose(self, replica: "AvailableReplica", nodes: tuple[NodeId, ...]) -> Topology:
-        """Agree on the next topology; raise Conflict when somebody else did meanwhile."""
+    async def _propose(self, replica: "AvailableReplica", nodes: tuple[NodeId, ...], *, may_replace: bool) -> Topology:
+        """Agree on the next topology.
+
+        Args:
+            replica: of the keyspace, on this node.
+            nodes: that shall hold it.
+            may_replace: whether a movement under way, which cannot end, is replaced.
+
+        Raises:
+            Conflict: an earlier change is under way, or somebody else agreed on another meanwhile.
+        """
         found, version = self._agreed(replica.name)
         topology = found.topology if found is not None else replica.topology
         if topology is None:
             raise Refused("this node does not know yet which nodes hold the keyspace")
+        instead_of: Topology | None = None
         if replica.settled_version < topology.version:
             # Nobody could follow two steps at once.
-            raise Conflict("ranges of an earlier change are still moving")
-        following = next_topology(topology, nodes, self.sites)
+            if not may_replace or found is None or replica.settled_version != found.before.version:
+                raise Conflict("ranges of an earlier change are still moving")
+            topology, instead_of = found.before, found.topology
+        following = next_topology(topology, nodes, self.sites, instead_of=instead_of)
         value = _AGREED.encode(Agreed(topology, following))
         args = [b"QUORATE.PUT", _key(replica.name), value, b"VERSION", str(version).encode()]
         await self._node.run_system(args)
@@ -203,8 +233,9 @@ class Topologies:
         assert topology is not None, "asked before"
         if leaving not in topology.nodes():
             return topology
+        left = tuple(node for node in topology.nodes() if node != leaving)
         try:
-            return await self._propose(replica, tuple(node for node in topology.nodes() if node != leaving))
+            return await self._propose(replica, left, may_replace=not self._node.links.is_up(leaving))
         except Conflict:
             return None
 
