@@ -33,6 +33,7 @@ from quorate.protocols.leaderless.invariants import (
     contains,
     events_of,
 )
+from quorate.protocols.leaderless.lastwriter import LastWriterWins
 from quorate.protocols.leaderless.levels import Grouping, Need, check_level, needs_of
 from quorate.protocols.leaderless.messages import (
     MESSAGES,
@@ -71,7 +72,8 @@ from quorate.protocols.leaderless.records import (
 )
 from quorate.protocols.leaderless.rulebook import MERGES, rule_named
 from quorate.protocols.leaderless.rules import ChangeRefused, Rule, Seen
-from quorate.protocols.leaderless.siblings import MergeFunction
+from quorate.protocols.leaderless.siblings import MergeFunction, Siblings
+from quorate.protocols.leaderless.stamps import Stamper
 from quorate.protocols.leaderless.topology import REPLICA_COUNT_MAX, Place, Preferences, Topology, name_of, topology_of
 
 __all__ = [
@@ -116,6 +118,7 @@ __all__ = [
     "InvariantBroken",
     "Keep",
     "Kind",
+    "LastWriterWins",
     "Leaderless",
     "LeaderlessConfig",
     "LeaderlessMessage",
@@ -141,7 +144,9 @@ __all__ = [
     "Seen",
     "SetFields",
     "Settled",
+    "Siblings",
     "Stage",
+    "Stamper",
     "Stored",
     "Streamed",
     "Synchronized",

@@ -40,10 +40,14 @@ class AvailableConditions(msgspec.Struct, frozen=True, kw_only=True):
     has_hints: bool = True
     has_anti_entropy: bool = True
     has_membership: bool = True
+    # What differs from SWIM's local profile.
+    swim_fields: dict[str, Any] = {}
     # Nodes are added and taken away while all this goes on.
     has_movement: bool = False
     # Node 1 owns no key and is away for longer than the grace, again and again: it comes back with old hints.
     has_outsider: bool = False
+    # For at least so long; 0: the grace.
+    absence: Duration = Duration(0)
     # Clients: workers, load, share of deletes; sets and counters beside strings.
     worker_count: int = 4
     operations_per_second: int = 80
@@ -83,7 +87,7 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
 
     Args:
         choices: of the run.
-        fixed: fields that are not drawn; latency_ms and lose_share are parts of the links.
+        fixed: fields that are not drawn; latency_ms and lose_share are parts of the links, mix_fields of the mix.
         node_count: 0: drawn, 3 to 6.
     """
     dice = choices.stream("conditions")
@@ -103,6 +107,7 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
         span_max=Duration(dice.between(300, 3_000) * MILLISECOND),
         jump_max=jump,
     )
+    mix = msgspec.structs.replace(mix, **fixed.get("mix_fields", {}))
     read_level, write_level = LEVEL_PAIRS[dice.below(len(LEVEL_PAIRS))]
     grace_s = dice.between(3, 8) if dice.chance(0.3) else 600
     drawn: dict[str, Any] = {
@@ -132,8 +137,12 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
     drawn["blind_share"] = dice.below(5) / 10 if drawn["conflicts"] == "lww" else 0.0
     # An outsider that became an owner would be an owner that was away for longer than the grace.
     drawn["has_movement"] = drawn["has_movement"] and not drawn["has_outsider"]
-    drawn |= {name: value for name, value in fixed.items() if name not in {"latency_ms", "lose_share", "node_count"}}
+    drawn |= {name: value for name, value in fixed.items() if name not in _PARTS}
     return msgspec.convert(drawn, AvailableConditions, from_attributes=True)
+
+
+# Given for a part of something that is drawn as a whole.
+_PARTS: Final = ("latency_ms", "lose_share", "mix_fields", "node_count")
 
 
 def _draw_link(dice: Stream, fixed: dict[str, Any]) -> LinkPolicy:

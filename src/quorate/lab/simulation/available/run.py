@@ -5,7 +5,7 @@ from random import Random
 
 import msgspec
 
-from quorate.kernel import MILLISECOND, SECOND, NodeId, Output, Record, marks, seconds
+from quorate.kernel import MILLISECOND, SECOND, Event, NodeId, Output, Record, marks, seconds
 from quorate.lab.simulation.available.clients import CALL_TIMEOUT_NS, OUTSIDER, Clients, wall_ns
 from quorate.lab.simulation.available.conditions import AvailableConditions, draw_available
 from quorate.lab.simulation.available.oracle import Oracle
@@ -28,6 +28,7 @@ from quorate.protocols.leaderless import (
     topology_of,
 )
 from quorate.protocols.leaderless import Failed as Refusal
+from quorate.protocols.swim import ALIVE, InvariantBroken, MemberHistory, check_members
 from quorate.replication import AVAILABLE_MESSAGES, Available, AvailableConfig
 from quorate.sim import (
     CoreCluster,
@@ -80,6 +81,9 @@ class AvailableRun:
         )
         self.clients = Clients(world, conditions, self.oracle, Preferences(self.topology), lambda: self.cluster.hosts)
         self._is_over = False
+        self._member_history = MemberHistory()
+        if conditions.has_membership:
+            self.cluster.after_step.append(self._check_members)
         self.nemesis = Nemesis(
             world, {int(node): host for node, host in self.cluster.hosts.items()}, atlas=conditions.atlas
         )
@@ -101,7 +105,7 @@ class AvailableRun:
         items: list[Planned] = []
         at = dice.between(SECOND, 3 * SECOND)
         while at < self.options.time:
-            back_at = at + self.conditions.grace + dice.between(SECOND // 2, 2 * SECOND)
+            back_at = at + (self.conditions.absence or self.conditions.grace) + dice.between(SECOND // 2, 2 * SECOND)
             items += [Planned(at, Crash(int(OUTSIDER))), Planned(back_at, Restart(int(OUTSIDER)))]
             at = back_at + dice.between(SECOND // 2, 2 * SECOND)
         return FaultSchedule(tuple(items))
@@ -135,6 +139,7 @@ class AvailableRun:
                 stream_part_count=4,
             ),
             swim="local" if conditions.has_membership else None,
+            swim_fields=conditions.swim_fields,
             anti_entropy=AntiEntropyConfig(node=node, cycle=seconds(3)) if conditions.has_anti_entropy else None,
         )
 
@@ -206,6 +211,8 @@ class AvailableRun:
         self._prove_progress()
         world.run_for(seconds(CALL_TIMEOUT_NS / SECOND))
         self._prove_convergence()
+        if conditions.has_membership:
+            self._prove_membership()
         self._is_over = True
 
     def _prove_progress(self) -> None:
@@ -241,6 +248,32 @@ class AvailableRun:
         left = {int(node): count for node in self.nodes if (count := self._hint_count(node))}
         if left:
             raise Failed("no convergence", f"hints are left at the end: {left}")
+
+    def _prove_membership(self) -> None:
+        """With every node up and every link healed, every node believes every other one alive."""
+        deadline = self.world.now + CONVERGENCE_BOUND
+        while wrong := self._wrong_beliefs():
+            if self.world.now >= deadline:
+                raise Failed("no convergence", f"all nodes are up, and still {'; '.join(wrong)}")
+            self.world.run_for(seconds(0.5))
+
+    def _wrong_beliefs(self) -> list[str]:
+        nodes = self.topology.nodes()
+        return [
+            f"n{node} believes n{member.node} {member.status_name}"
+            for node in nodes
+            if (swim := self._machine(node).swim) is not None
+            for member in swim.members
+            if member.status != ALIVE and member.node in nodes
+        ]
+
+    def _check_members(self, host: CoreHost, _event: Event) -> None:
+        swim = self._machine(host.node).swim
+        if swim is not None:
+            try:
+                check_members(swim, self._member_history)
+            except InvariantBroken as cause:
+                raise Failed("invariant", str(cause)) from cause
 
     def _is_quiet(self) -> bool:
         preferences = Preferences(self.topology)
