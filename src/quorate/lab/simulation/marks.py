@@ -45,7 +45,26 @@ _CORE: Final = (
     "raft: a forwarded read expired",
 )
 
-_AVAILABLE: Final = ()
+_AVAILABLE: Final = (
+    "leaderless: a change is forwarded to an owner",
+    "leaderless: a repeated forward is not applied again",
+    "leaderless: the life of an owner that was asked has ended",
+    "leaderless: a stand-in is asked to keep a hint",
+    "leaderless: a stand-in takes the place of a silent owner",
+    "leaderless: a hint beyond the window is dropped",
+    "leaderless: a hint that arrives beyond the window is not taken",
+    "leaderless: a hint is kept for the new owners",
+    "leaderless: digests differ",
+    "leaderless: read repair",
+    "leaderless: a speculative retry",
+    "leaderless: a tombstone is purged",
+    "leaderless: a write above a stamp from the future",
+    "leaderless: a joint node takes no writes of the old topology",
+    "leaderless: a node that missed a movement takes over its end",
+    "leaderless: a write under way goes to new owners too",
+    "anti-entropy: an exchange was given up",
+    "swim: a member refuted what was said of it",
+)
 
 MARKS: Final[dict[Level, tuple[str, ...]]] = {"loop": _LOOP, "core": _CORE, "available": _AVAILABLE}
 """Level → what its campaigns must reach."""
