@@ -20,8 +20,10 @@ def _check(bug: Bug) -> None:
     found = hunt(bug, first_seed=1, seed_count_max=bug.seeds_max)
     assert found.caught is not None, f"{bug.name} got away in {found.seed_count} seeds: the campaign is at fault"
     assert found.caught.kind in bug.caught_by
-    again = run_with(bug, found.caught.options.seed, is_planted=False)
-    assert not again.is_failed, f"without the bug: {again.kind}: {again.sentence}"
+    seed = found.caught.options.seed
+    assert run_with(bug, seed).same_as(found.caught), "the command that was printed runs it again"
+    without = run_with(bug, seed, is_planted=False)
+    assert not without.is_failed, f"without the bug: {without.kind}: {without.sentence}"
 
 
 @pytest.mark.slow

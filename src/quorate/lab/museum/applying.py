@@ -74,13 +74,16 @@ Each replica removes another member.""",
     conditions={"has_chores": True},
     seeds_max=60,
 )
-class ChanceInApply(KeyValueStore):
+class ChanceInApply(Replica):
     """Draws from its own dice."""
 
-    def stream(self) -> Stream:
-        """Return dice that only this process has."""
-        self._query_draw_count += 1
-        return Stream(hash(str(self.base)) & 0xFFFF, self._query_draw_count, 7)
+    def make_state(self, base: Base) -> KeyValueStore:
+        """Return a state with dice that only this process has."""
+        state = super().make_state(base)
+        # The node's stream, not the interpreter's hashes: a run with the bug is to be the same run every time.
+        rng = self.node.env.rng
+        state.stream = lambda: Stream(rng.getrandbits(64))  # type: ignore[method-assign]
+        return state
 
 
 @exhibit(
