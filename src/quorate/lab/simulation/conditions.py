@@ -43,6 +43,9 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     pre_vote: bool = True
     check_quorum: bool = True
     group_count: int = 1
+    # How much a leader says at once, and how often before it is answered (core level).
+    append_bytes_max: int = 400
+    inflight_count_max: int = 8
     # Random faults that nobody aims.
     has_random_faults: bool = True
 
