@@ -17,9 +17,10 @@ from quorate.check.history import (
 )
 from quorate.check.linear import Stream, brute_force, check, check_stream
 from quorate.check.models import MODELS, Model, ModelError, model_named
-from quorate.check.summary import refutes
+from quorate.check.summary import BUDGET_ALL, refutes
 
 __all__ = [
+    "BUDGET_ALL",
     "BUDGET_DEFAULT",
     "MODELS",
     "NEVER",

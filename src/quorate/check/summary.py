@@ -5,11 +5,14 @@ from typing import Final
 
 import msgspec
 
-from quorate.check.finding import BUDGET_DEFAULT, Finding
+from quorate.check.finding import Finding
 from quorate.check.history import History, Operation
 from quorate.check.linear import check
 from quorate.check.txn import LEVEL_NAMES, check_closed_predicate, check_list_append, check_rw_register, finding_of
-from quorate.check.weak import CAUSAL_MODELS, GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
+from quorate.check.weak import GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
+
+# Steps of search for each model: all of them together end within seconds.
+BUDGET_ALL: Final = 200_000
 
 # Model → those that it implies directly.
 IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -22,12 +25,13 @@ IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def refutes(history: History | Iterable[Operation], *, budget: int = BUDGET_DEFAULT) -> dict[str, Finding]:
+def refutes(history: History | Iterable[Operation], *, budget: int = BUDGET_ALL) -> dict[str, Finding]:
     """Return a finding for each consistency model that the history can speak about.
 
     A history of reads and writes is judged by the models of single operations, one of transactions by isolation levels.
-    `invalid` means refuted; `valid` means not refuted by this history, which proves nothing about the system. Cheap
-    models are judged first, and a model above a refuted one is refuted without a search.
+    `invalid` means refuted; `valid` means not refuted by this history, which proves nothing about the system; `unknown`
+    that the budget was spent. Cheap models are judged first; a model above a refuted one is refuted without a search,
+    and one below a model that holds is not searched either.
 
     Args:
         history: operations named read, write, get, put, or all named txn (the first one may be init, for predicates).
@@ -39,11 +43,23 @@ def refutes(history: History | Iterable[Operation], *, budget: int = BUDGET_DEFA
     if operations and all(operation.f in {"txn", "init"} for operation in operations):
         return _judge_transactions(operations)
     found: dict[str, Finding] = {name: check_sessions(operations, [name]) for name in GUARANTEES}
-    for model in CAUSAL_MODELS:
+    for model in ("causal", "causal-convergence"):
         found[model] = check_causal(operations, model, budget=budget)
-    found["pram"] = _above(found, "pram") or check_pram(operations, budget=budget)
-    found["sequential"] = _above(found, "sequential") or check_sequential(operations, budget=budget)
-    found["linearizable"] = _above(found, "linearizable") or check(operations, "kv", budget=budget)
+    if not any(finding.verdict == "invalid" for finding in found.values()):
+        # Judged key by key, it is cheaper than what it implies; if it holds, nothing is left to search.
+        found["linearizable"] = check(operations, "kv", budget=budget)
+    if "linearizable" in found and found["linearizable"].verdict == "valid":
+        for name in ("sequential", "causal-memory", "pram"):
+            found[name] = _below(found["linearizable"], "linearizable", name)
+    else:
+        found["pram"] = check_pram(operations, budget=budget)
+        found["causal-memory"] = _above(found, "causal-memory") or check_causal(
+            operations, "causal-memory", budget=budget
+        )
+        found["sequential"] = _above(found, "sequential") or check_sequential(operations, budget=budget)
+        known = found.get("linearizable")
+        if known is None or known.verdict == "unknown":
+            found["linearizable"] = _above(found, "linearizable") or known or check(operations, "kv", budget=budget)
     _spread_down(found)
     order = [*IMPLIED, *GUARANTEES]
     return {name: found[name] for name in order}
@@ -54,7 +70,7 @@ def _above(found: Mapping[str, Finding], model: str) -> Finding | None:
     for weaker in IMPLIED[model]:
         if weaker in found and found[weaker].verdict == "invalid":
             sentence = f"{weaker}, which it implies, is refuted: {found[weaker].explanation}"
-            return msgspec.structs.replace(found[weaker], model=model, explanation=sentence)
+            return msgspec.structs.replace(found[weaker], model=model, explanation=sentence, budget_spent=0)
     return None
 
 
@@ -63,8 +79,14 @@ def _spread_down(found: dict[str, Finding]) -> None:
     for stronger, weaker_names in IMPLIED.items():
         for weaker in weaker_names:
             if found[stronger].verdict == "valid" and found[weaker].verdict == "unknown":
-                sentence = f"{stronger} holds and implies it"
-                found[weaker] = msgspec.structs.replace(found[stronger], model=weaker, explanation=sentence)
+                found[weaker] = _below(found[stronger], stronger, weaker)
+
+
+def _below(finding: Finding, stronger: str, weaker: str) -> Finding:
+    """Return the finding of a model that another implies which holds."""
+    return msgspec.structs.replace(
+        finding, model=weaker, explanation=f"{stronger} holds and implies it", budget_spent=0
+    )
 
 
 def _judge_transactions(operations: tuple[Operation, ...]) -> dict[str, Finding]:

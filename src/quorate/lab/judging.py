@@ -8,7 +8,17 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from quorate.check import BUDGET_DEFAULT, BadHistory, Finding, History, check_stream, formats, model_named, refutes
+from quorate.check import (
+    BUDGET_ALL,
+    BUDGET_DEFAULT,
+    BadHistory,
+    Finding,
+    History,
+    check_stream,
+    formats,
+    model_named,
+    refutes,
+)
 from quorate.kernel import errors
 from quorate.lab.checkers import JudgeOptions, judge_named
 
@@ -177,6 +187,9 @@ def judge_file(
     Complexity: that of the judge; the whole history is held in memory.
     """
     chosen = options if options is not None else JudgeOptions()
+    if model == "all" and budget is None:
+        # Ten models are asked, and somebody waits: less for each than where one is asked alone.
+        budget = BUDGET_ALL
     if budget is not None:
         chosen = msgspec.structs.replace(chosen, budget=budget)
     output = console or Console()
@@ -218,6 +231,10 @@ def print_summary(findings: Mapping[str, Finding], console: Console) -> None:
     for name, finding in findings.items():
         table.add_row(name, words[finding.verdict], str(finding.budget_spent or ""))
     console.print(table)
+    console.print()
+    for heading, verdict in (("refuted", "invalid"), ("not refuted", "valid"), ("undecided", "unknown")):
+        names = [name for name, finding in findings.items() if finding.verdict == verdict]
+        console.print(f"{heading}: {', '.join(names) or 'none'}", highlight=False, markup=False)
     for name, finding in _reasons(findings.items()):
         console.print(f"\n{name}: {finding}", highlight=False, markup=False)
 

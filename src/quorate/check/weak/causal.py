@@ -26,6 +26,7 @@ from quorate.check.weak.memory import (
     refuted,
     undecided,
 )
+from quorate.check.weak.views import Problem, judge_view, with_reasons
 
 CausalModel = Literal["causal", "causal-convergence", "causal-memory"]
 CAUSAL_MODELS: Final[tuple[CausalModel, ...]] = ("causal", "causal-convergence", "causal-memory")
@@ -40,12 +41,12 @@ def check_causal(
     Args:
         history: reads and writes; every value is written to a key once.
         model: `causal` (CC), `causal-convergence` (CCv) or `causal-memory` (CM).
-        budget: for causal memory, pairs of operations to look at in all.
+        budget: for causal memory, steps: one moves the bits of 512 operations.
 
     Complexity: O(n × sessions × log n) for CC and CCv; O(n³) at worst for CM.
     """
     try:
-        memory = read_memory(history)
+        memory = read_memory(history, partly=True)
     except NotDistinct as why:
         return undecided(model, str(why))
     if memory.thin_air is not None:
@@ -58,9 +59,6 @@ def check_causal(
             return undecided(model, f"the budget of {budget} steps did not suffice", found)
         problem = found
     return held(model, memory) if problem is None else refuted(model, problem[0], *problem[1])
-
-
-_Problem = tuple[str, list[Operation]]
 
 
 class _Causes:
@@ -88,7 +86,7 @@ class _Causes:
                     row[1].append(place)
                     self.writing_sessions.setdefault(memory.keys[number], {})[session_number] = None
 
-    def judge(self, model: CausalModel) -> _Problem | None:
+    def judge(self, model: CausalModel) -> Problem | None:
         memory = self.memory
         order = acyclic_order(self.edges)
         if order is None:
@@ -112,7 +110,7 @@ class _Causes:
                 reasons.setdefault((write, source), number)
         if model == "causal-convergence" and acyclic_order(conflicts) is None:
             sentence = "no order of the conflicting writes suits all sessions: each of these would come before itself."
-            return sentence, _with_reasons(memory, find_cycle(conflicts), reasons)
+            return sentence, with_reasons(memory, find_cycle(conflicts), reasons)
         return None
 
     def latest_writes_before(self, number: int) -> Iterable[int]:
@@ -148,78 +146,21 @@ class _Causes:
         return [self.memory.operations[number] for number in numbers if number != INITIAL]
 
 
-def _judge_memory(memory: Memory, causes: _Causes, budget: int) -> _Problem | int | None:
+def _judge_memory(memory: Memory, causes: _Causes, budget: int) -> Problem | int | None:
     """Look for a session whose reads no one order of the writes explains; return the steps when the budget is spent."""
     spent = 0
     for session in memory.sessions:
-        reads = [number for number in session if not memory.is_write[number]]
-        if not reads:
+        if all(memory.is_write[number] for number in session):
             continue
-        # The past of the session's last operation, and the edges that its reads demand one after another.
+        # The past of the session's last operation; it is closed under what comes before.
         clock = causes.clocks[session[-1]]
-        past = [n for n, (s, place) in enumerate(causes.places) if place < clock[s]]
-        edges: list[dict[int, None]] = [{} for _ in memory.operations]
-        for number in past:
-            edges[number] = dict(causes.edges[number])
+        past = [number for row, count in zip(memory.sessions, clock, strict=True) for number in row[:count]]
         inside = dict.fromkeys(past)
-        reasons: dict[tuple[int, int], int] = {}
-        while True:
-            spent += len(past)
-            if spent > budget:
-                return spent
-            before = _ancestors(edges, past, inside)
-            if before is None:
-                chain = [{t: None for t in row if t in inside} for row in edges]
-                name = memory.operations[session[0]].process
-                sentence = f"no one order of all writes explains what process {name} read."
-                return sentence, _with_reasons(memory, find_cycle(chain), reasons)
-            is_new = False
-            for read in reads:
-                source, key = memory.source[read], memory.keys[read]
-                for write in past:
-                    if (
-                        memory.is_write[write]
-                        and memory.keys[write] == key
-                        and write != source
-                        and before[read] >> write & 1
-                    ):
-                        if source == INITIAL:
-                            sentence = f"{memory.operations[read]}, though a write to it must come before."
-                            return sentence, [memory.operations[read], memory.operations[write]]
-                        if source not in edges[write]:
-                            edges[write][source] = None
-                            reasons.setdefault((write, source), read)
-                            is_new = True
-            if not is_new:
-                break
+        edges = {number: {target: None for target in causes.edges[number] if target in inside} for number in past}
+        problem, steps = judge_view(memory, session, past, edges, budget - spent)
+        spent += steps
+        if problem is not None:
+            return problem
+        if spent > budget:
+            return spent
     return None
-
-
-def _ancestors(edges: list[dict[int, None]], past: list[int], inside: dict[int, None]) -> dict[int, int] | None:
-    """Return for each operation the bits of all before it, or None if there is a cycle."""
-    incoming = dict.fromkeys(past, 0)
-    for number in past:
-        for target in edges[number]:
-            if target in inside:
-                incoming[target] += 1
-    order = [number for number in past if not incoming[number]]
-    before = dict.fromkeys(past, 0)
-    for number in order:
-        bits = before[number] | 1 << number
-        for target in edges[number]:
-            if target in inside:
-                before[target] |= bits
-                incoming[target] -= 1
-                if not incoming[target]:
-                    order.append(target)
-    return before if len(order) == len(past) else None
-
-
-def _with_reasons(memory: Memory, cycle: list[int], reasons: dict[tuple[int, int], int]) -> list[Operation]:
-    """Return the operations of a cycle and the reads that demand its edges."""
-    chosen = dict.fromkeys(cycle)
-    for place, number in enumerate(cycle):
-        read = reasons.get((number, cycle[(place + 1) % len(cycle)]))
-        if read is not None:
-            chosen[read] = None
-    return [memory.operations[number] for number in chosen]

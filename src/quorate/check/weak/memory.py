@@ -35,6 +35,8 @@ class Memory(msgspec.Struct):
     sessions: list[list[int]]
     # A read of a value that nobody wrote.
     thin_air: int | None = None
+    # Why what fits here need not fit whole: keys that were left out, changes that were split. What is refuted stays so.
+    partly: str = ""
 
     def place_in_session(self) -> list[tuple[int, int]]:
         """Return (session, place) of each operation."""
@@ -45,45 +47,112 @@ class Memory(msgspec.Struct):
         return places
 
 
-def read_memory(history: History | Iterable[Operation]) -> Memory:
+def read_memory(history: History | Iterable[Operation], *, partly: bool = False) -> Memory:
     """Return a history as reads that name their writes.
 
+    Args:
+        history: operations.
+        partly: take what can be judged: keys that cannot are left out, and a conditional write or an increment counts
+            as a read and a write after it. What this refutes is refuted; whether it holds is then not known.
+
     Raises:
-        NotDistinct: another function than reads and writes, a value written twice, or null written.
+        NotDistinct: another function than reads and writes, a value written twice, or null written; if partly, of
+            every key.
 
     Complexity: O(n).
     """
     given = history.operations if isinstance(history, History) else tuple(history)
-    writers: dict[tuple[Hashable, Hashable], int] = {}
-    seen: dict[tuple[Hashable, Hashable], None] = {}
-    for operation in given:
-        if operation.f not in READS and operation.f not in WRITES:
-            raise NotDistinct(f"only reads and writes can be judged by what was read: {operation}")
-        if operation.f in READS and operation.outcome == "ok":
-            seen[freeze(operation.key), freeze(operation.result)] = None
-    memory = Memory([], [], [], [], [])
-    sessions: dict[object, list[int]] = {}
+    rows: list[_Row] = []
+    doubts: dict[Hashable, str] = {}
+    notes: dict[str, None] = {}
     for operation in sorted(given, key=lambda o: o.call):
-        is_write = operation.f in WRITES
-        name = (freeze(operation.key), freeze(operation.value if is_write else operation.result))
-        if operation.outcome == "fail" or (operation.outcome == "info" and not (is_write and name in seen)):
+        if operation.outcome == "fail":
             continue
-        number = len(memory.operations)
-        if is_write:
-            if name in writers or name[1] is None:
-                raise NotDistinct(f"{show(name[1])} is written to {show(name[0])} twice, or is the initial value")
-            writers[name] = number
+        key = freeze(operation.key)
+        if operation.f in WRITES:
+            rows.append(_Row(operation, key, freeze(operation.value), is_write=True))
+        elif operation.f in READS:
+            if operation.outcome == "ok":
+                rows.append(_Row(operation, key, freeze(operation.result), is_write=False))
+        elif partly and (halves := _halves(operation)) is not None:
+            notes["conditional writes and increments count as a read and a write"] = None
+            rows += [_Row(operation, key, value, is_write=is_write) for is_write, value in halves]
+        else:
+            doubts.setdefault(key, f"only reads and writes can be judged by what was read: {operation}")
+    # A counter that nobody has touched reads as zero or as null.
+    counters = dict.fromkeys(row.key for row in rows if row.operation.f == "increment")
+    for row in rows:
+        if row.key in counters and not row.is_write and row.value == 0:
+            row.value = None
+    written: dict[tuple[Hashable, Hashable], None] = {}
+    for row in rows:
+        if row.is_write:
+            if row.name in written or row.value is None:
+                sentence = f"{show(row.value)} is written to {show(row.key)} twice, or is the initial value"
+                doubts.setdefault(row.key, sentence)
+            written[row.name] = None
+    if doubts and (not partly or all(row.key in doubts for row in rows)):
+        raise NotDistinct(next(iter(doubts.values())))
+    if doubts:
+        notes[f"{len(doubts)} keys were left out, as {next(iter(doubts.values()))}"] = None
+    memory = _numbered([row for row in rows if row.key not in doubts])
+    memory.partly = "; ".join(notes)
+    return memory
+
+
+class _Row(msgspec.Struct):
+    """A read or a write to be: of what it saw or leaves behind."""
+
+    operation: Operation
+    key: Hashable
+    value: Hashable
+    is_write: bool = msgspec.field(default=False)
+
+    @property
+    def name(self) -> tuple[Hashable, Hashable]:
+        return self.key, self.value
+
+
+def _halves(operation: Operation) -> list[tuple[bool, Hashable]] | None:
+    """Return a conditional write or an increment as (is it a write, value); None if its answer does not tell them."""
+    if operation.f == "cas" and isinstance(operation.value, list | tuple) and len(operation.value) == 2:
+        expected, value = (freeze(half) for half in operation.value)
+        if operation.outcome != "ok":
+            return [(True, value)]
+        # A refused one saw some other value, and nobody knows which.
+        return [] if freeze(operation.result) == freeze(value=False) else [(False, expected), (True, value)]
+    amount = 1 if operation.value is None else operation.value
+    if operation.f == "increment" and type(operation.result) is int and type(amount) is int and amount != 0:
+        before = operation.result - amount
+        return [(False, before or None), (True, operation.result)]
+    return None
+
+
+def _numbered(rows: list[_Row]) -> Memory:
+    """Return the memory of rows; what nobody vouches for and nobody saw is left out."""
+    memory = Memory([], [], [], [], [])
+    seen = {row.name: None for row in rows if not row.is_write}
+    writers: dict[tuple[Hashable, Hashable], int] = {}
+    sessions: dict[object, list[int]] = {}
+    kept: list[_Row] = []
+    for row in rows:
+        operation = row.operation
+        if operation.outcome == "info" and row.name not in seen:
+            continue
+        number = len(kept)
+        kept.append(row)
+        if row.is_write:
+            writers[row.name] = number
         memory.operations.append(operation)
-        memory.keys.append(name[0])
-        memory.is_write.append(is_write)
+        memory.keys.append(row.key)
+        memory.is_write.append(row.is_write)
         session = operation.process if operation.outcome == "ok" else ("unknown", number)
         sessions.setdefault(session, []).append(number)
-    for number, operation in enumerate(memory.operations):
-        if memory.is_write[number]:
+    for number, row in enumerate(kept):
+        if row.is_write:
             memory.source.append(number)
             continue
-        value = freeze(operation.result)
-        source = INITIAL if value is None else writers.get((memory.keys[number], value))
+        source = INITIAL if row.value is None else writers.get(row.name)
         if source is None:
             memory.thin_air = number
             source = INITIAL
@@ -94,14 +163,16 @@ def read_memory(history: History | Iterable[Operation]) -> Memory:
 
 def refuted(model: str, explanation: str, *witness: Operation) -> Finding:
     """Return the finding that a model does not hold."""
-    ordered = tuple(sorted(witness, key=lambda o: o.call))
+    ordered = tuple({o.call: o for o in sorted(witness, key=lambda o: o.call)}.values())
     return Finding(
         verdict="invalid", model=model, explanation=explanation, witness=ordered, blame=witness[0] if witness else None
     )
 
 
 def held(model: str, memory: Memory) -> Finding:
-    """Return the finding that a model holds."""
+    """Return the finding that a model holds; unknown if only a part could be judged."""
+    if memory.partly:
+        return undecided(model, f"what could be judged fits; {memory.partly}")
     count = len(memory.operations)
     return Finding(verdict="valid", model=model, explanation=f"{count} operations fit {model}", operation_count=count)
 

@@ -41,7 +41,7 @@ def check_sessions(history: History | Iterable[Operation], guarantees: Sequence[
     name = " and ".join(guarantees)
     assert all(guarantee in GUARANTEES for guarantee in guarantees), f"there are {', '.join(GUARANTEES)}"
     try:
-        memory = read_memory(history)
+        memory = read_memory(history, partly=True)
     except NotDistinct as why:
         return undecided(name, str(why))
     if memory.thin_air is not None:
