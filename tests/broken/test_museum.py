@@ -10,6 +10,7 @@ from quorate.kernel import errors
 from quorate.lab.museum import BUGS, CHECKERS, Bug, bug_named, hunt, planted
 from quorate.lab.museum.guide import row_of, write_table
 from quorate.lab.museum.hunt import Measured, run_with
+from quorate.lab.simulation.options import LEVELS
 from quorate.protocols.raft import Raft
 
 _QUICK = [bug for bug in BUGS.values() if not bug.is_slow]
@@ -47,7 +48,7 @@ def test_there_are_enough_exhibits_and_each_says_where_it_was_seen() -> None:
     for bug in BUGS.values():
         assert bug.story.strip()
         assert bug.source
-        assert bug.level in {"core", "loop"}
+        assert bug.level in LEVELS
         assert set(bug.caught_by) <= set(CHECKERS)
 
 

@@ -29,9 +29,10 @@ from quorate.lab.recorder import Call, Recorder
 from quorate.lab.simulation.aims import AIM_NAMES, Aimer
 from quorate.lab.simulation.conditions import Conditions, draw_conditions
 from quorate.lab.simulation.core_node import CoreNode
+from quorate.lab.simulation.ending import conclude
 from quorate.lab.simulation.options import Failed, Kind, Outcome, SimOptions
 from quorate.lab.simulation.register_machine import Change, Reply, encode
-from quorate.lab.simulation.run import CHECK_BUDGET, KEY_COUNT, OPERATIONS_PER_KEY_MAX, explain
+from quorate.lab.simulation.run import CHECK_BUDGET, KEY_COUNT, OPERATIONS_PER_KEY_MAX
 from quorate.lab.simulation.watch import traced
 from quorate.lab.workload import Intent, Workload
 from quorate.protocols.raft import (
@@ -58,7 +59,7 @@ from quorate.protocols.raft import (
     TransferLeadership,
     check_cluster,
 )
-from quorate.sim import CoreCluster, CoreHost, FaultSchedule, Nemesis, SimulationError, World, choose_quorum
+from quorate.sim import CoreCluster, CoreHost, FaultSchedule, Nemesis, World, choose_quorum
 
 PROGRESS_BOUND = seconds(20)
 CALL_TIMEOUT_NS = 600 * MILLISECOND
@@ -420,24 +421,15 @@ def run_core(options: SimOptions, fixed: dict[str, object] | None = None, *, tra
     world = World(options.seed, trace=trace)
     conditions = draw_conditions(world.choices, AIM_NAMES, dict(fixed or {}), options.node_count)
     world.links.policy, world.disk_policy = conditions.link, conditions.disk
-    kind: Kind = ""
-    sentence = ""
     with world:
         run = CoreRun(options, world, conditions, is_traced=trace)
-        try:
-            run.run()
-        except (Failed, SimulationError, AssertionError) as cause:
-            kind, sentence = explain(cause, run.broken)
-        return Outcome(
-            options=options,
+        return conclude(
+            options,
+            world,
+            run.run,
+            nemesis=run.nemesis,
+            operations=run.recorder.outcomes,
             node_count=conditions.node_count,
-            kind=kind,
-            sentence=sentence,
-            applied=FaultSchedule(tuple(run.nemesis.applied)),
-            fault_counts=dict(run.nemesis.counts),
-            operations=dict(run.recorder.outcomes),
-            marks=dict(marks.counts),
-            trace_hash=world.trace_hash,
-            simulated_ns=world.now,
-            wall_s=time.process_time() - began,
+            began=began,
+            broken=lambda: run.broken,
         )

@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from quorate.check import check
 from quorate.env import Address
 from quorate.kernel import MILLISECOND, SECOND, GroupId, NodeId, marks, seconds
-from quorate.kernel.errors import QuorateError
 from quorate.lab.clients import Worker, final_reads
 from quorate.lab.recorder import Recorder
 from quorate.lab.simulation.aims import AIM_NAMES, Aimer
 from quorate.lab.simulation.cluster import SimClient, SimCluster
 from quorate.lab.simulation.conditions import Conditions, draw_conditions
 from quorate.lab.simulation.doors import SessionClient, do_chores, operate
-from quorate.lab.simulation.options import Failed, Kind, Outcome, SimOptions
+from quorate.lab.simulation.ending import conclude
+from quorate.lab.simulation.options import Failed, Outcome, SimOptions
 from quorate.lab.simulation.watch import Watcher
 from quorate.lab.workload import Bucket, Intent, Workload
 from quorate.protocols.raft import Raft
@@ -30,8 +30,6 @@ from quorate.server import Storage
 from quorate.sim import (
     FaultSchedule,
     Nemesis,
-    ProgramFailed,
-    SimulationError,
     TCPPolicy,
     World,
     choose_quorum,
@@ -239,45 +237,18 @@ def run_loop(options: SimOptions, fixed: dict[str, object] | None = None, *, tra
     world = World(options.seed, tcp=TCPPolicy(retransmit_max=SECOND), trace=trace, buggify=True)
     conditions = draw_conditions(world.choices, AIM_NAMES, dict(fixed or {}), options.node_count)
     world.links.policy, world.disk_policy = conditions.link, conditions.disk
-    kind: Kind = ""
-    sentence = ""
     with _silence(), world:
         run = LoopRun(options, world, conditions, is_traced=trace)
-        try:
-            run.run()
-        except (Failed, SimulationError) as cause:
-            kind, sentence = explain(cause, run.watcher.broken)
-        return Outcome(
-            options=options,
+        return conclude(
+            options,
+            world,
+            run.run,
+            nemesis=run.nemesis,
+            operations=run.recorder.outcomes,
             node_count=conditions.node_count,
-            kind=kind,
-            sentence=sentence,
-            applied=FaultSchedule(tuple(run.nemesis.applied)),
-            fault_counts=dict(run.nemesis.counts),
-            operations=dict(run.recorder.outcomes),
-            marks=dict(marks.counts),
-            trace_hash=world.trace_hash,
-            simulated_ns=world.now,
-            wall_s=time.process_time() - began,
+            began=began,
+            broken=lambda: run.watcher.broken,
         )
-
-
-def explain(cause: BaseException, broken: Failed | None) -> tuple[Kind, str]:
-    """Return the kind and the sentence of what ended a run."""
-    if broken is not None:
-        return broken.kind, broken.sentence
-    if isinstance(cause, Failed):
-        return cause.kind, cause.sentence
-    inner = cause.__cause__ if isinstance(cause, ProgramFailed) else None
-    if isinstance(inner, Failed):
-        return inner.kind, inner.sentence
-    if isinstance(inner, QuorateError):
-        return "node stopped", f"{inner.code.lower()}: {inner}"
-    if isinstance(inner, AssertionError):
-        return "node stopped", f"assertion: {inner}"
-    if inner is not None:
-        return "exception", f"{type(inner).__name__}: {inner}"
-    return "exception", f"{type(cause).__name__}: {cause}"
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ from quorate.kernel import MILLISECOND, SECOND, Event, NodeId, Output, Record, m
 from quorate.lab.simulation.available.clients import CALL_TIMEOUT_NS, OUTSIDER, Clients, wall_ns
 from quorate.lab.simulation.available.conditions import AvailableConditions, draw_available
 from quorate.lab.simulation.available.oracle import Oracle
-from quorate.lab.simulation.options import Failed, Kind, Outcome, SimOptions
-from quorate.lab.simulation.run import explain
+from quorate.lab.simulation.ending import conclude
+from quorate.lab.simulation.options import Failed, Outcome, SimOptions
 from quorate.lab.simulation.watch import traced
 from quorate.protocols.anti_entropy import AntiEntropyConfig
 from quorate.protocols.leaderless import (
@@ -38,7 +38,6 @@ from quorate.sim import (
     Nemesis,
     Planned,
     Restart,
-    SimulationError,
     World,
 )
 
@@ -317,24 +316,14 @@ def run_available(options: SimOptions, fixed: dict[str, object] | None = None, *
     if not conditions.has_anti_entropy and conditions.read_repair == "none":
         conditions = msgspec.structs.replace(conditions, has_anti_entropy=True)
     world.links.policy, world.disk_policy = conditions.link, conditions.disk
-    kind: Kind = ""
-    sentence = ""
     with world:
         run = AvailableRun(options, world, conditions, is_traced=trace)
-        try:
-            run.run()
-        except (Failed, SimulationError, AssertionError) as cause:
-            kind, sentence = explain(cause, None)
-        return Outcome(
-            options=options,
+        return conclude(
+            options,
+            world,
+            run.run,
+            nemesis=run.nemesis,
+            operations=run.clients.outcomes,
             node_count=conditions.node_count,
-            kind=kind,
-            sentence=sentence,
-            applied=FaultSchedule(tuple(run.nemesis.applied)),
-            fault_counts=dict(run.nemesis.counts),
-            operations=dict(run.clients.outcomes),
-            marks=dict(marks.counts),
-            trace_hash=world.trace_hash,
-            simulated_ns=world.now,
-            wall_s=time.process_time() - began,
+            began=began,
         )
