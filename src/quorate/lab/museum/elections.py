@@ -66,7 +66,7 @@ whether it has given it already.""",
     caught_by=("invariant",),
     level="core",
     conditions={"pre_vote": False, "lease_reads": False},
-    seeds_max=25,
+    seeds_max=80,
 )
 class VotesForEverybody(Raft):
     """Forgets that it has voted."""

@@ -149,7 +149,7 @@ entry that the message vouches for. Behind that may be the tail of another leade
     caught_by=("invariant", "not linearizable", "node stopped", "divergence"),
     level="core",
     conditions={"aims": {"isolate a proposing leader": 0.6, "crash a proposing leader": 0.3}},
-    seeds_max=120,
+    seeds_max=20,
 )
 class CommitsBeyondTheMessage(Raft):
     """Takes the end of its log for the end of what was checked."""
