@@ -125,6 +125,31 @@ def test_the_command_line_and_the_metrics_show_keyspaces(cluster: Any, quorate_c
     assert b'quorate_keyspace_keys{keyspace="carts"}' in page
 
 
+def test_repair_says_by_its_exit_status_whether_all_copies_agree(cluster: Any, quorate_command: Command) -> None:
+    with client(cluster.nodes[1], 3) as carts:
+        carts.set("repaired", 1)
+    whole = quorate_command("repair", "carts", "--at", cluster.nodes[2].redis)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    lines = whole.stdout.splitlines()
+    assert lines[0].split() == ["node", "ranges", "agreed", "differed", "repaired", "unreachable"]
+    assert [(line.split()[0], line.split()[-1]) for line in lines[1:4]] == [("1", "-"), ("2", "-"), ("3", "-")]
+    assert lines[4] == "all agreed"
+    cluster.nodes[3].end()
+    try:
+        part = quorate_command("repair", "carts", "--at", cluster.nodes[1].redis, "--timeout", 10)
+        assert part.returncode == 1
+        assert [line.split()[0::5] for line in part.stdout.splitlines()[1:3]] == [["1", "3"], ["2", "3"]]
+        assert part.stdout.splitlines()[3] == "not all agreed"
+        assert f"{cluster.nodes[3].redis}: " in part.stderr
+    finally:
+        cluster.nodes[3].start()
+        cluster.wait(cluster.nodes[3].status, "node 3")
+        cluster.wait_for_leader()
+    refused = quorate_command("repair", "nowhere", "--at", cluster.nodes[1].redis, "--only")
+    assert refused.returncode == 1
+    assert "there is no keyspace 'nowhere'" in refused.stderr
+
+
 def test_garbage_for_a_leaderless_keyspace_harms_nobody(cluster: Any) -> None:
     with client(cluster.nodes[2], 3) as carts:
         for args in (

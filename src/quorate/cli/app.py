@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from quorate.cli import cluster, compare, data, judging, keyspaces, laboratory, maelstrom, simulation
+from quorate.cli import cluster, compare, data, judging, keyspaces, laboratory, maelstrom, repairing, simulation
 from quorate.kernel.errors import IndefiniteError, QuorateError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 cluster.register(app)
 keyspaces.register(app)
+repairing.register(app)
 laboratory.register(app)
 judging.register(app)
 maelstrom.register(app)

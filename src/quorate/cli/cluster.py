@@ -73,7 +73,7 @@ def up(
     raise typer.Exit(run_local_cluster(nodes, directory, port, Console(), keyspaces=keyspaces))
 
 
-def _ask(at: str, access: Access, args: list[bytes], *, timeout: float = ADMIN_TIMEOUT_S) -> Any:
+def ask(at: str, access: Access, args: list[bytes], *, timeout: float = ADMIN_TIMEOUT_S) -> Any:
     """Run one administrator's command; the client finds the leader."""
     from quorate.api import connect
 
@@ -108,7 +108,7 @@ def status(
     infos: list[dict[str, Any]] = []
     for address in at.split(","):
         try:
-            info = json.loads(_ask(address, access, [b"STATUS"], timeout=2.0))
+            info = json.loads(ask(address, access, [b"STATUS"], timeout=2.0))
         except (Unreachable, IndefiniteError) as cause:
             silent.append(f"{address}: {cause}")
             continue
@@ -173,7 +173,7 @@ def show_members(
         table = Table(box=None, pad_edge=False)
         for column in ("node", "part", "peer", "redis", "reachable"):
             table.add_column(column)
-        for member in _ask(at, access, [b"MEMBERS"]):
+        for member in ask(at, access, [b"MEMBERS"]):
             table.add_row(*(_shown(member[column]) for column in (b"node", b"part", b"peer", b"redis", b"reachable")))
         Console().print(table)
 
@@ -210,10 +210,10 @@ def transfer_leader(
     authority: AUTHORITY = "",
 ) -> None:
     """Hand leadership to a node, for example before maintenance."""
-    _ask(at, Access(password, certificate, key, authority), [b"TRANSFER", str(node).encode()])
+    ask(at, Access(password, certificate, key, authority), [b"TRANSFER", str(node).encode()])
     typer.echo(f"node {node} leads now")
 
 
 def _on_leader(context: typer.Context, args: list[bytes]) -> Any:
     at, access = context.obj
-    return _ask(at, access, args)
+    return ask(at, access, args)

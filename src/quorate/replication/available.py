@@ -132,7 +132,8 @@ class Available(Machine):
     """One node of a leaderless keyspace: `Available(config, records, rng, rule=rule)`; the first event is `Started`.
 
     Calls are those of `Leaderless` (Batch, Tick, PeerUp, PeerDown, Reconfigure, Reconcile), of SWIM (Join, Leave,
-    UpdateMetadata) and CompareAll. Outputs are Answered, Failed, CellChanged, Settled and those of SWIM.
+    UpdateMetadata) and CompareAll. Outputs are Answered, Failed, CellChanged, Settled, those of SWIM and those of
+    anti-entropy.
     """
 
     _MEMBERSHIP_CALLS: ClassVar[tuple[type[Call], ...]] = (Join, Leave, UpdateMetadata)
@@ -280,8 +281,8 @@ class Available(Machine):
         if self.anti_entropy is None:
             return
         for effect in self.anti_entropy.step(event, now=self.now):
+            self._emit(_apart(effect, ENTROPY))
             if not isinstance(effect, Deliver):
-                self._emit(_apart(effect, ENTROPY))
                 continue
             match effect.output:
                 case Divergent(peer, keys):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from quorate.kernel import Instant, NodeId, Output, Record, milliseconds, seconds
 from quorate.kernel.errors import DiskFull, StorageError
+from quorate.protocols.anti_entropy import Agreed, Divergent
 from quorate.protocols.leaderless import (
     RECORDS,
     Adopted,
@@ -35,6 +36,7 @@ from quorate.replication import AVAILABLE_MESSAGES, Available, AvailableConfig, 
 from quorate.server.declared import STICKY, level_word
 from quorate.server.keyspaces import Keyspace, group_of
 from quorate.server.merges import load_merges
+from quorate.server.repairs import Repair
 from quorate.server.rest import Unwritten, decoded, records_at_rest
 from quorate.storage import Base
 from quorate.store import ReplyError, available
@@ -67,6 +69,8 @@ class AvailableReplica:
         self.rule = rule_named(keyspace.rule, merges=load_merges(node.config.merges))
         self.machine: Available | None = None
         self.host: Host | None = None
+        # An operator's repair that is under way.
+        self.repair: Repair | None = None
         self.checkpoint_count = 0
         self.jobs = available.Jobs(
             name,
@@ -214,6 +218,12 @@ class AvailableReplica:
                 self.jobs.failed(output)
             case Settled(version):
                 log.info("node %d: keyspace %s is settled on topology %d", self.node.env.node, self.name, version)
+            case Agreed(peer, start, end):
+                if self.repair is not None:
+                    self.repair.agree(peer, start, end)
+            case Divergent(peer, keys):
+                if self.repair is not None:
+                    self.repair.differ(peer, keys)
             case _:
                 pass
 

@@ -33,6 +33,7 @@ from quorate.server.chooser import Chooser, Lane, LaneName
 from quorate.server.config import Config, parse_address
 from quorate.server.described import keyspace_infos
 from quorate.server.keyspaces import Keyspace, group_of, is_leaderless
+from quorate.server.repairs import repair_named
 from quorate.server.replica import SYSTEM_DB, Replica
 from quorate.server.rest import settle
 from quorate.server.router import Router
@@ -43,7 +44,10 @@ from quorate.store import OK, Change, Command, NodeInfo, PeerInfo, Reply, ReplyE
 log = logging.getLogger("quorate.node")
 
 
-_ADMIN_HELP = "known are MEMBERS, ADD id peer-address redis-address, REMOVE id, TRANSFER id, SNAPSHOT"
+_ADMIN_HELP = (
+    "known are MEMBERS, ADD id peer-address redis-address, REMOVE id, TRANSFER id, SNAPSHOT, "
+    "REPAIR keyspace [timeout-ms]"
+)
 
 
 class Answer:
@@ -413,7 +417,7 @@ class Node:
         self.links.set_peers(self.addresses())
 
     def admin(self, name: bytes, args: list[bytes], caller: Any) -> None:
-        """Carry out an administrator's command: MEMBERS, ADD, REMOVE, TRANSFER, SNAPSHOT; the reply comes later."""
+        """Carry out an administrator's command (see `administer`); the reply comes later."""
         task = asyncio.get_running_loop().create_task(self._admin(name, args, caller), name="admin")
         self._admin_tasks[task] = None
         task.add_done_callback(lambda done: self._admin_tasks.pop(done, None))
@@ -436,6 +440,8 @@ class Node:
     async def administer(self, name: bytes, args: list[bytes]) -> Reply:
         """Carry out an administrator's command and return its reply.
 
+        MEMBERS, SNAPSHOT and REPAIR are done by any node, ADD, REMOVE and TRANSFER by the leader.
+
         Raises:
             DefiniteError: refused, with the reason; NOTLEADER names the leader.
             IndefiniteError: it may still happen.
@@ -446,6 +452,8 @@ class Node:
             for replica in self._parts:
                 await replica.checkpoint()
             return OK
+        if name == b"REPAIR":
+            return await repair_named(self, args[0].decode(errors="replace"), *map(int, args[1:2]))
         if not self.first.group.is_leader:
             leader = self.first.group.leader
             where = self.redis_addresses.get(leader, "?") if leader is not None else "unknown"

@@ -113,9 +113,10 @@ class Backend(Protocol):
         """Do something to the cluster; ordered among the writes.
 
         Args:
-            name: `MEMBERS`, `ADD` (node, peer address, Redis address), `REMOVE` (node), `TRANSFER` (node), `SNAPSHOT`.
+            name: `MEMBERS`, `ADD` (node, peer address, Redis address), `REMOVE` (node), `TRANSFER` (node), `SNAPSHOT`,
+                `REPAIR` (keyspace, milliseconds).
             args: as listed.
-            caller: gets OK, or for `MEMBERS` a list of maps.
+            caller: gets OK, for `MEMBERS` a list of maps, for `REPAIR` a map.
         """
 
 

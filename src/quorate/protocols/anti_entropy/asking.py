@@ -50,12 +50,20 @@ class Asking(AntiEntropyState):
         self.queue = deque(pairs)
         self.cycle_wait_count = max(1, self.config.cycle // self.config.interval)
 
+    def _compare_all(self) -> None:
+        """Begin a cycle that does not wait for intervals; exchanges under way began before it and end."""
+        for peer in list(self.exchanges):
+            self._drop(peer)
+        self._fill_queue()
+        self.is_hurried = True
+        self._begin_exchanges()
+
     def _begin_exchanges(self) -> None:
-        """Begin comparisons with as many ranges and peers as one interval allows."""
+        """Begin comparisons with as many ranges and peers as one interval allows; with all peers' when hurried."""
         chosen: dict[NodeId, list[Interval]] = {}
         later: list[tuple[NodeId, Interval]] = []
         count = 0
-        while self.queue and count < self.config.range_count:
+        while self.queue and (self.is_hurried or count < self.config.range_count):
             peer, run = self.queue.popleft()
             if peer in self.down:
                 continue
@@ -67,6 +75,7 @@ class Asking(AntiEntropyState):
             count += 1
         # What could not begin now comes first next time.
         self.queue.extendleft(reversed(later))
+        self.is_hurried = self.is_hurried and bool(self.queue)
         for peer, runs in chosen.items():
             self._compare(peer, runs)
 
@@ -180,6 +189,8 @@ class Asking(AntiEntropyState):
             self.divergent_count += len(keys)
             self._output(Divergent(sender, tuple(keys)))
         self._ask_next(exchange)
+        if self.is_hurried and sender not in self.exchanges:
+            self._begin_exchanges()
 
     def _fits(self, exchange: Exchange, answer: Answer) -> bool:
         """Return whether an answer has the shape of its question."""

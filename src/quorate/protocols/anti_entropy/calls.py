@@ -48,7 +48,10 @@ class Tick(Call, frozen=True, gc=False, tag=True):
 
 
 class CompareAll(Call, frozen=True, gc=False, tag=True):
-    """Begin a new cycle over all ranges now, whatever is left of the last one (an operator's repair)."""
+    """Compare all ranges with all peers now, past the pace of intervals (an operator's repair).
+
+    What is under way began earlier and ends: whatever agrees from now on was compared from now on.
+    """
 
 
 AntiEntropyCall = Reshape | Changed | PeerUp | PeerDown | Tick | CompareAll

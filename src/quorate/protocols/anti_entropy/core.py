@@ -77,7 +77,7 @@ class AntiEntropy(Asking, Answering):
             case Reshape():
                 self._on_reshape(call)
             case CompareAll():
-                self._fill_queue()
+                self._compare_all()
             case _:
                 raise AssertionError(f"no call of anti-entropy: {call!r:.80}")
 

@@ -34,6 +34,8 @@ class AntiEntropyState(Machine):
         self.queue: deque[tuple[NodeId, Interval]] = deque()
         # Intervals left until a new cycle may begin.
         self.cycle_wait_count = 0
+        # An operator waits: what is queued begins as soon as its peer is free, not so many ranges in an interval.
+        self.is_hurried = False
         # Peer → the comparison with it that is under way.
         self.exchanges: dict[NodeId, Exchange] = {}
         # Keys that may still be named in this interval.
@@ -45,6 +47,11 @@ class AntiEntropyState(Machine):
         self.abandoned_count = 0  # exchanges without an answer
         self.declined_count = 0  # exchanges refused by the peer, another topology
         self.refused_count = 0  # messages that make no sense
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, and nothing waits to begin."""
+        return not self.queue and not self.exchanges
 
     def _send(self, to: NodeId, message: Message) -> None:
         # Eager: what is compared is in memory, and promises nothing about any disk.

@@ -1,6 +1,7 @@
 """Anti-entropy, one rule a test, on machines whose messages are delivered by hand."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -109,6 +110,34 @@ def test_a_key_that_moved_on_is_left_for_the_next_cycle() -> None:
     table.call(1, CompareAll())
     table.cycle(1)
     assert table.named(1) == [b"a"]
+
+
+def test_an_operator_does_not_wait_for_intervals() -> None:
+    """More ranges than an interval allows, more peers than one time allows: all of it without a timer of cycles."""
+    cells = {node: many(60, other=(node,)) for node in (1, 2, 3, 4)}
+    cuts = [HASH_COUNT // 200 * place for place in range(200)] + [HASH_COUNT]
+    table = Table(
+        cells,
+        make=lambda node: AntiEntropyConfig(node=node, range_count=1, exchange_count_max=1),
+        ranges=tuple(pairwise(cuts)),
+    )
+    table.fire(1)
+    table.call(1, CompareAll())
+    table.settle()
+    assert table.machines[NodeId(1)].is_idle
+    assert table.named(1) == [b"key:1", b"key:2", b"key:3", b"key:4"]
+
+
+def test_a_comparison_that_an_operator_asks_for_begins_after_he_asked() -> None:
+    """One that was under way may have looked at a range before."""
+    table = Table({1: {b"a": b"1"}, 2: {b"a": b"1"}})
+    table.fire(1)
+    old = table.machines[NodeId(1)].exchanges[NodeId(2)].number
+    table.call(1, CompareAll())
+    assert table.machines[NodeId(1)].exchanges[NodeId(2)].number != old
+    with marks.expect("anti-entropy: ignored an answer that nobody waits for"):
+        table.settle()
+    assert len(agreements(table, 1)) == 1
 
 
 def test_different_topologies_are_not_compared() -> None:

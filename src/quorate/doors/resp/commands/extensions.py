@@ -145,3 +145,11 @@ def transfer(connection: "Connection", args: list[bytes]) -> "DoorReply | NoRepl
 def snapshot(connection: "Connection", _args: list[bytes]) -> "DoorReply | NoReply":
     """Makes a checkpoint now, so that the log before it can go."""
     return _admin(connection, b"SNAPSHOT", [])
+
+
+@door_command("QUORATE.REPAIR", -2, "admin noscript", in_multi=InMulti.REFUSE)
+def repair(connection: "Connection", args: list[bytes]) -> "DoorReply | NoReply":
+    """Compares this node's copies of a leaderless keyspace with all others: QUORATE.REPAIR keyspace [timeout-ms]."""
+    if len(args) > 3 or (len(args) == 3 and _number(args[2], 1) is None):
+        return ReplyError("ERR", "QUORATE.REPAIR keyspace [timeout-ms]")
+    return _admin(connection, b"REPAIR", args[1:])
