@@ -31,6 +31,7 @@ def test_a_session_that_misses_its_own_write_refutes_upwards():
     refuted = {name for name, finding in found.items() if finding.verdict == "invalid"}
     assert refuted == {
         "linearizable", "sequential", "causal", "causal-memory", "causal-convergence", "pram", "read-your-writes",
+        "session-pram", "sessions",
     }  # fmt: skip
     assert "which it implies, is refuted" in found["linearizable"].explanation
     for stronger, weaker in IMPLIED.items():

@@ -9,7 +9,7 @@ from quorate.check.finding import Finding
 from quorate.check.history import History, Operation
 from quorate.check.linear import check
 from quorate.check.txn import LEVEL_NAMES, check_closed_predicate, check_list_append, check_rw_register, finding_of
-from quorate.check.weak import GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
+from quorate.check.weak import CAUSAL_MODELS, GUARANTEES, check_causal, check_pram, check_sequential, check_sessions
 
 # Steps of search for each model: all of them together end within seconds.
 BUDGET_ALL: Final = 200_000
@@ -19,9 +19,17 @@ IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
     "linearizable": ("sequential",),
     "sequential": ("causal-memory", "causal-convergence"),
     "causal-memory": ("causal", "pram"),
-    "causal-convergence": ("causal", *GUARANTEES),
+    "causal-convergence": ("causal", "sessions"),
     "causal": (),
     "pram": (),
+    "sessions": ("session-pram", "writes-follow-reads"),
+    "session-pram": ("read-your-writes", "monotonic-reads", "monotonic-writes"),
+}
+
+# Guarantees that are judged together: what one says of the versions of a key helps the others.
+_TOGETHER: Final[Mapping[str, tuple[str, ...]]] = {
+    "session-pram": IMPLIED["session-pram"],
+    "sessions": GUARANTEES,
 }
 
 
@@ -43,7 +51,11 @@ def refutes(history: History | Iterable[Operation], *, budget: int = BUDGET_ALL)
     if operations and all(operation.f in {"txn", "init"} for operation in operations):
         return _judge_transactions(operations)
     found: dict[str, Finding] = {name: check_sessions(operations, [name]) for name in GUARANTEES}
-    for model in ("causal", "causal-convergence"):
+    for model, guarantees in _TOGETHER.items():
+        found[model] = _above(found, model) or msgspec.structs.replace(
+            check_sessions(operations, guarantees), model=model
+        )
+    for model in CAUSAL_MODELS[:2]:
         found[model] = check_causal(operations, model, budget=budget)
     if not any(finding.verdict == "invalid" for finding in found.values()):
         # Judged key by key, it is cheaper than what it implies; if it holds, nothing is left to search.

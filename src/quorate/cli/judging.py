@@ -39,6 +39,12 @@ def check(
     total: Annotated[int | None, typer.Option("--total", help="bank: sum of all accounts.")] = None,
     versions: Annotated[int | None, typer.Option("--versions", help="bounded-staleness: versions.", min=0)] = None,
     age_ms: Annotated[float | None, typer.Option("--age-ms", help="bounded-staleness: time.", min=0)] = None,
+    across_keys: Annotated[
+        bool, typer.Option("--across-keys", help="Session guarantees: of the whole store, not key by key.")
+    ] = False,
+    by_time: Annotated[
+        bool, typer.Option("--by-time", help="Session guarantees: versions are known to be ordered by time.")
+    ] = False,
     order: Annotated[
         Path | None, typer.Option("--order", help="…-stated: lines of [index, position] or [index, start, commit].")
     ] = None,
@@ -65,6 +71,8 @@ def check(
     options = JudgeOptions(
         level=level,
         total=total,
+        across_keys=across_keys,
+        versions_by_time=by_time,
         version_count_max=versions,
         age_ns_max=None if age_ms is None else round(age_ms * 1e6),
         order=None if order is None else read_order(order),

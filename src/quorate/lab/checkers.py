@@ -34,6 +34,9 @@ class JudgeOptions(msgspec.Struct, frozen=True, kw_only=True):
     level: str = "strict-serializable"
     # Sum of all accounts of a bank.
     total: int | None = None
+    # Session guarantees: of the whole store, not key by key; versions are known to be ordered as they were written.
+    across_keys: bool = False
+    versions_by_time: bool = False
     # Bounds of staleness; None: no bound.
     version_count_max: int | None = None
     age_ns_max: int | None = None
@@ -54,6 +57,9 @@ def judge_named(name: str) -> Judge:
     Raises:
         UsageError: none has that name; the sentence lists those there are.
     """
+    parts = name.split("+")
+    if len(parts) > 1 and all(part in weak.GUARANTEES for part in parts):
+        return Judge("session guarantees together", _session(*dict.fromkeys(parts)))
     if name not in JUDGES:
         raise errors.UsageError(f"no model is named {name!r}; there are all, {', '.join(JUDGES)}")
     return JUDGES[name]
@@ -69,7 +75,9 @@ def _causal(name: str) -> Callable[[History, JudgeOptions], Finding]:
 
 
 def _session(*names: str) -> Callable[[History, JudgeOptions], Finding]:
-    return lambda history, _options: weak.check_sessions(history, names)
+    return lambda history, options: weak.check_sessions(
+        history, names, across_keys=options.across_keys, versions_by_time=options.versions_by_time
+    )
 
 
 def _staleness(history: History, options: JudgeOptions) -> Finding:
@@ -168,7 +176,8 @@ JUDGES: Final[Mapping[str, Judge]] = {
     "pram": Judge("an order for each process", lambda h, o: weak.check_pram(h, budget=o.budget)),
     **{name: Judge(f"{name.replace('-', ' ')} of reads and writes", _causal(name)) for name in weak.CAUSAL_MODELS},
     "sessions": Judge("all four session guarantees", _session(*weak.GUARANTEES)),
-    **{name: Judge("a session guarantee", _session(name)) for name in weak.GUARANTEES},
+    "session-pram": Judge("read your writes, monotonic reads and writes", _session(*weak.GUARANTEES[:3])),
+    **{name: Judge("a session guarantee; several with +", _session(name)) for name in weak.GUARANTEES},
     "bounded-staleness": Judge("reads no staler than --versions or --age-ms", _staleness),
     "list-append": Judge("transactions: --level is not refuted", lambda h, o: _isolation(h, o, "list-append")),
     "rw-register": Judge("transactions: --level is not refuted", lambda h, o: _isolation(h, o, "rw-register")),

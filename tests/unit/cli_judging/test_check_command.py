@@ -60,7 +60,7 @@ def test_all_models_are_answered_at_once(run):
     result = run(LOST_WRITE, "--model", "all")
     assert result.exit_code == 1
     table = [line for line in result.stdout.splitlines() if " refute" in line and ":" not in line]
-    assert ["not" in line for line in table] == [False] + [True] * 9
+    assert ["not" in line for line in table] == [False] + [True] * 11
     assert table[0].startswith("linearizable")
 
 
