@@ -185,13 +185,30 @@ http = "127.0.0.1:{ports[node_count + node - 1]}"
     return paths
 
 
+def _configs_of(node_count: int, directory: Path, first_port: int, tables: str) -> tuple[list[Path], list[Config]]:
+    """Return the files of a local cluster, and what they say; files that were written now and are refused do not stay.
+
+    Raises:
+        ConfigError: something is wrong in them.
+    """
+    is_new = not (directory / "node-1.toml").exists()
+    paths = write_local_configs(node_count, directory, first_port, tables=tables)
+    try:
+        return paths, [load_config(path) for path in paths]
+    except ConfigError:
+        if is_new:
+            # They would stand for a cluster that exists, in the way of the next attempt.
+            for path in paths:
+                path.unlink()
+        raise
+
+
 def run_local_cluster(
     node_count: int, directory: Path, first_port: int, console: Console, *, keyspaces: Path | None = None
 ) -> int:
     """Run a cluster of processes on this machine until Ctrl-C or SIGTERM; return the exit status."""
     tables = f"\n{read_text(keyspaces)}" if keyspaces is not None else ""
-    paths = write_local_configs(node_count, directory, first_port, tables=tables)
-    configs = [load_config(path) for path in paths]
+    paths, configs = _configs_of(node_count, directory, first_port, tables)
     processes: list[subprocess.Popen[bytes]] = []
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

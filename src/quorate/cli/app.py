@@ -4,6 +4,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from quorate.cli import cluster, compare, data, judging, keyspaces, laboratory, maelstrom, repairing, simulation
 from quorate.kernel.errors import IndefiniteError, QuorateError
@@ -32,8 +33,8 @@ def main() -> None:
     try:
         app()
     except QuorateError as cause:
-        console.print(f"[bold red]{cause.code.lower()}[/]: {cause}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]{cause.code.lower()}[/]: {escape(str(cause))}", highlight=False, soft_wrap=True)
         sys.exit(2 if isinstance(cause, IndefiniteError) else 1)
     except OSError as cause:
-        console.print(f"[bold red]error[/]: {cause}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error[/]: {escape(str(cause))}", highlight=False, soft_wrap=True)
         sys.exit(1)

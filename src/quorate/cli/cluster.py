@@ -19,7 +19,8 @@ CERTIFICATE = Annotated[str, typer.Option("--certificate", help="PEM file, where
 KEY = Annotated[str, typer.Option("--key", help="PEM file with its key.")]
 AUTHORITY = Annotated[str, typer.Option("--authority", help="PEM file of the authority that nodes must show.")]
 AT_DEFAULT = "127.0.0.1:6380"
-ADMIN_TIMEOUT_S = 90.0
+ADMIN_TIMEOUT_S = 90.0  # a node that joins must first catch up
+ASK_TIMEOUT_S = 10.0
 """A node that is added needs time to catch up."""
 
 
@@ -64,7 +65,7 @@ def up(
     directory: Annotated[Path, typer.Option("--dir", help="Where the nodes keep their data.")] = Path("data"),
     port: Annotated[int, typer.Option("--port", help="Redis port of the first node; the others follow.")] = 6380,
     keyspaces: Annotated[
-        Path | None, typer.Option("--keyspaces", help="TOML file of [keyspaces.NAME] tables, for a new cluster.")
+        Path | None, typer.Option("--keyspaces", help="TOML file of \\[keyspaces.NAME] tables, for a new cluster.")
     ] = None,
 ) -> None:
     """Run a local cluster until Ctrl-C and print how to reach it."""
@@ -173,7 +174,7 @@ def show_members(
         table = Table(box=None, pad_edge=False)
         for column in ("node", "part", "peer", "redis", "reachable"):
             table.add_column(column)
-        for member in ask(at, access, [b"MEMBERS"]):
+        for member in ask(at, access, [b"MEMBERS"], timeout=ASK_TIMEOUT_S):
             table.add_row(*(_shown(member[column]) for column in (b"node", b"part", b"peer", b"redis", b"reachable")))
         Console().print(table)
 
@@ -210,7 +211,8 @@ def transfer_leader(
     authority: AUTHORITY = "",
 ) -> None:
     """Hand leadership to a node, for example before maintenance."""
-    ask(at, Access(password, certificate, key, authority), [b"TRANSFER", str(node).encode()])
+    access = Access(password, certificate, key, authority)
+    ask(at, access, [b"TRANSFER", str(node).encode()], timeout=ASK_TIMEOUT_S)
     typer.echo(f"node {node} leads now")
 
 

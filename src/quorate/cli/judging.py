@@ -46,7 +46,7 @@ def check(
         bool, typer.Option("--by-time", help="Session guarantees: versions are known to be ordered by time.")
     ] = False,
     order: Annotated[
-        Path | None, typer.Option("--order", help="…-stated: lines of [index, position] or [index, start, commit].")
+        Path | None, typer.Option("--order", help="…-stated: lines of \\[index, position] or \\[index, start, commit].")
     ] = None,
     to: Annotated[str | None, typer.Option("--to", help="Write it as jsonl, edn, edn-keyed or shiviz instead.")] = None,
     output: Annotated[Path | None, typer.Option("--output", help="With --to: the file; else standard output.")] = None,
@@ -188,8 +188,9 @@ def compare(
     svg: Annotated[Path | None, typer.Option("--svg", help="Draw the comparison there.")] = None,
 ) -> None:
     """Compare all placements: balance, moves at join and leave, memory, loss, repair, speed. Needs NumPy."""
-    from quorate.lab.bench_parts import placement as bench
+    from quorate.lab.bench_parts import part
 
+    bench = part("placement")
     rows = bench.compare_all(node_count=nodes, replica_count=replicas, key_count=keys, seed=seed)
     typer.echo(bench.table(rows))
     if svg is not None:

@@ -1,6 +1,5 @@
 """Commands that break things and judge them."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -114,21 +113,13 @@ def bench_check(
 
 
 def bench_parts(
-    parts: Annotated[list[str] | None, typer.Argument(help="clocks, crdt, sketches, placement; none: all.")] = None,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="clocks, crdt, sketches, placement, anti_entropy, leaderless; none: all.")
+    ] = None,
 ) -> None:
-    """Measure clocks, replicated types, sketches and placements, each beside its rivals where they are installed."""
-    from quorate.kernel.errors import UsageError
-    from quorate.lab.bench_parts import BenchRow, clocks, crdt, placement, sketches, to_text
+    """Measure clocks, replicated types, sketches, placements and replicas, beside their rivals where installed."""
+    from quorate.lab.bench_parts import PARTS, part, to_text
 
-    known: dict[str, Callable[[], list[BenchRow]]] = {
-        "clocks": clocks.run,
-        "crdt": crdt.run,
-        "sketches": sketches.run,
-        "placement": placement.run,
-    }
-    chosen = parts or list(known)
-    for part in chosen:
-        if part not in known:
-            raise UsageError(f"no part is named {part!r}; there are {', '.join(known)}")
-    for part in chosen:
-        typer.echo(f"{part}\n{to_text(known[part]())}\n")
+    modules = {name: part(name) for name in parts or PARTS}  # all that is wrong is said before anything is measured
+    for name, module in modules.items():
+        typer.echo(f"{name}\n{to_text(module.run())}\n")

@@ -111,12 +111,16 @@ def _replay(options: "SimOptions", *, trace: bool, schedule: Path | None, save: 
     import msgspec
 
     from quorate.kernel import SECOND
+    from quorate.kernel.errors import UsageError
     from quorate.lab.simulation import print_failure, run_one, schedule_lines
     from quorate.sim import FaultSchedule
 
     console = Console()
     if schedule is not None:
-        faults = FaultSchedule.from_json(schedule.read_bytes())
+        try:
+            faults = FaultSchedule.from_json(schedule.read_bytes())
+        except msgspec.DecodeError as cause:
+            raise UsageError(f"{schedule} is no schedule of faults: {cause}") from cause
         options = msgspec.structs.replace(options, faults=faults)
     outcome = run_one(options, trace=trace)
     if save is not None:

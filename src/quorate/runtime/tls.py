@@ -36,15 +36,18 @@ def make_certificates(
     """Write ca.pem, and NAME.pem with NAME.key for each name: for development, not for production.
 
     Raises:
-        UsageError: a file exists already, or the `cryptography` package is not installed.
+        UsageError: a file exists already, a name is none of a file, or the `cryptography` package is not installed.
     """
+    for name in names:
+        if not name or "/" in name or name.startswith("."):
+            raise UsageError(f"{name!r} cannot be the name of a certificate: its files are NAME.pem and NAME.key")
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.x509.oid import NameOID
     except ImportError as cause:
-        raise UsageError("certificates need the package cryptography: pip install quorate[tls]") from cause
+        raise UsageError("certificates need the package cryptography: pip install 'quorate[tls]'") from cause
     directory.mkdir(parents=True, exist_ok=True)
     targets = [directory / "ca.pem", *(directory / f"{name}.pem" for name in names)]
     for target in targets:

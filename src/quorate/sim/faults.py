@@ -155,7 +155,7 @@ class FaultSchedule(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_json(cls, text: bytes | str) -> "FaultSchedule":
-        """Return the schedule of a text; raise msgspec.ValidationError naming what is wrong."""
+        """Return the schedule of a text; raise msgspec.DecodeError naming what is wrong."""
         return msgspec.json.decode(text, type=cls)
 
 

@@ -1,6 +1,7 @@
 """The command line explains itself, and an error is one sentence."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import click
@@ -70,6 +71,9 @@ def test_the_commands_of_a_user_are_there() -> None:
         (["snapshot", "restore", "/nowhere"], "Missing option '--config'", 2),
         (["serve"], "Missing option '--config'", 2),
         (["up", "--nodes", "10"], "Invalid value for '--nodes'", 2),
+        (["doctor", "/nowhere[at]all"], "usage: /nowhere[at]all is not a node's data directory", 1),
+        (["bench", "parts", "gears"], "usage: no part is named 'gears'; there are", 1),
+        (["certs", "../a"], "usage: '../a' cannot be the name of a certificate", 1),
         (["nonsense"], "No such command 'nonsense'", 2),
         (["transfer-leader", "x"], "Invalid value for 'node'", 2),
     ],
@@ -85,3 +89,24 @@ def test_an_error_is_a_sentence_and_a_status(
     assert sentence in shown
     assert end.value.code == status
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (["up"], "TOML file of [keyspaces.NAME] tables"),
+        (["check"], "lines of [index, position] or [index, start, commit]"),
+    ],
+)
+def test_brackets_in_a_help_text_are_no_markup(path: list[str], words: str) -> None:
+    assert words in " ".join(RUNNER.invoke(app, [*path, "--help"]).output.split())
+
+
+def test_a_file_that_is_no_schedule_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file := tmp_path / "faults.json").write_text('{"items":')
+    monkeypatch.setattr("sys.argv", ["quorate", "sim", "--seed", "1", "--schedule", str(file)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "is no schedule of faults" in " ".join(capsys.readouterr().err.split())

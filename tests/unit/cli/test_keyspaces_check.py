@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from quorate.api import write_local_configs
+from quorate.api import run_local_cluster, write_local_configs
 from quorate.cli import app
 from quorate.kernel.errors import ConfigError
 
@@ -66,3 +67,12 @@ def test_keyspaces_for_a_local_cluster_that_exists_are_refused_not_ignored(tmp_p
     assert write_local_configs(3, tmp_path, 7_000) == first
     with pytest.raises(ConfigError, match="holds a cluster already"):
         write_local_configs(3, tmp_path, 7_000, tables="[keyspaces.b]\ndatabase = 3\n")
+
+
+def test_a_refused_declaration_is_not_in_the_way_of_the_next_attempt(tmp_path: Path) -> None:
+    """`quorate up` with a mistake in the file, mended, and again."""
+    (file := tmp_path / "keyspaces.toml").write_text("[keyspaces.a]\ndatabase = 99\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="must be from 0 to 15"):
+            run_local_cluster(3, tmp_path / "data", 7_000, Console(), keyspaces=file)
+    assert list((tmp_path / "data").iterdir()) == []

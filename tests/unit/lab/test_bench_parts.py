@@ -1,10 +1,12 @@
 """The benchmarks of the parts run at a small size and say what they should; their figures are nobody's claim here."""
 
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from quorate.lab.bench_parts import anti_entropy, clocks, leaderless, placement, sketches, to_text
+from quorate.kernel.errors import UsageError
+from quorate.lab.bench_parts import anti_entropy, clocks, leaderless, part, placement, sketches, to_text
 
 
 @pytest.mark.slow
@@ -48,3 +50,13 @@ def test_placements_are_compared_in_one_table_and_one_picture() -> None:
     assert all(row.batch_lookup_ns > 0 for row in rows)
     timed = placement.run(node_count=5, key_count=1000)
     assert all(row.ratio is not None for row in timed)
+
+
+def test_what_needs_numpy_says_so_and_the_others_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    for name in ("placement", "sketches", "clocks"):
+        monkeypatch.delitem(sys.modules, f"quorate.lab.bench_parts.{name}")
+    for name in ("placement", "sketches"):
+        with pytest.raises(UsageError, match=r"need NumPy: pip install 'quorate\[numpy\]'"):
+            part(name)
+    assert part("clocks").run

@@ -60,7 +60,10 @@ def write_table(page: Path, found: list[Measured]) -> None:
     Raises:
         UsageError: the page has no such comments.
     """
-    text = page.read_text(encoding="utf-8")
+    try:
+        text = page.read_text(encoding="utf-8")
+    except UnicodeDecodeError as cause:
+        raise UsageError(f"{page}: not a text in UTF-8") from cause
     head, begin, rest = text.partition(BEGIN)
     table, end, tail = rest.partition(END)
     if not begin or not end:
