@@ -10,6 +10,8 @@ SECOND = 1_000_000_000
 OUTSIDER = {
     "has_outsider": True,
     "has_movement": False,
+    "datacenter_count": 1,
+    "replica_count": 3,
     "node_count": 5,
     "conflicts": "lww",
     "grace": 3 * SECOND,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from quorate.clocks import HybridStamp
-from quorate.kernel import NodeId, milliseconds
+from quorate.kernel import NodeId, milliseconds, seconds
 from quorate.lab.museum.bug import exhibit
 from quorate.protocols.leaderless import AnyChange, Forward, LastWriterWins, Leaderless, Siblings, Stamper
 from quorate.sim import DiskPolicy
@@ -18,6 +18,10 @@ QUORUMS = {
     "wipe_max": 0,
     "has_movement": False,
     "has_outsider": False,
+    "datacenter_count": 1,
+    "replica_count": 3,
+    "grace": seconds(600),
+    "hint_window": seconds(300),
 }
 
 OFTEN = {"gap_min": 50_000_000, "gap_max": 300_000_000, "span_min": 50_000_000, "span_max": 300_000_000}

@@ -11,7 +11,19 @@ from quorate.kernel import MILLISECOND, SECOND, NodeId
 from quorate.lab.simulation.available.conditions import AvailableConditions
 from quorate.lab.simulation.available.oracle import Oracle
 from quorate.lab.simulation.options import Failed
-from quorate.protocols.leaderless import Add, Answered, Batch, Count, Delete, Preferences, Put, Remove, Request
+from quorate.protocols.leaderless import (
+    Add,
+    Answered,
+    Batch,
+    Count,
+    Delete,
+    Preferences,
+    Put,
+    Remove,
+    RemoveFields,
+    Request,
+    SetFields,
+)
 from quorate.protocols.leaderless import Failed as Refusal
 from quorate.sim import CoreHost, World
 
@@ -48,7 +60,7 @@ class Clients:
         self.outcomes: Counter[str] = Counter()
         self._preferences = preferences
         self.keys = [
-            self._key(place) for place in range(conditions.key_count * (3 if conditions.has_collections else 1))
+            self._key(place) for place in range(conditions.key_count * (4 if conditions.has_collections else 1))
         ]
         # Values whose write failed for certain.
         self.never: dict[bytes, None] = {}
@@ -59,7 +71,7 @@ class Clients:
 
     def _key(self, place: int) -> bytes:
         """Return a name for a key, one that node 1 does not own where it is an outsider."""
-        kind = ("string", "counter", "set")[place % 3] if self.conditions.has_collections else "string"
+        kind = ("string", "counter", "set", "hash")[place % 4] if self.conditions.has_collections else "string"
         names = (f"{kind}-{place}-{salt}".encode() for salt in range(1_000))
         return next(
             name for name in names if not self.conditions.has_outsider or OUTSIDER not in self._preferences.owners(name)
@@ -197,6 +209,10 @@ class Clients:
                 facts.removed[member] = None
                 return Request(0, key, Remove((member,)), conditions.write_level)
             return Request(0, key, Add((value,)), conditions.write_level)
+        if key.startswith(b"hash"):
+            field = b"field-%d" % rng.randrange(4)
+            change = RemoveFields((field,)) if dice > 0.9 else SetFields(((field, value),))
+            return Request(0, key, change, conditions.write_level, context)
         if rng.random() < conditions.delete_share:
             return Request(0, key, Delete(), conditions.write_level, context)
         return Request(0, key, Put(value), conditions.write_level, context)

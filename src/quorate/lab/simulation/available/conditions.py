@@ -11,6 +11,8 @@ from quorate.sim import Atlas, Choices, DiskPolicy, LinkPolicy, Mix, Stream
 MISFORTUNES: Final = ("crash", "tear", "pause", "partition", "clog", "skew", "stall")
 LEVEL_PAIRS: Final = (("QUORUM", "QUORUM"), ("ONE", "ALL"), ("ALL", "ONE"), ("ONE", "ONE"), ("ONE", "QUORUM"))
 """(read, write); the first three overlap."""
+FAR_LEVEL_PAIRS: Final = (("LOCAL_QUORUM", "LOCAL_QUORUM"), ("LOCAL_ONE", "EACH_QUORUM"), ("QUORUM", "QUORUM"))
+"""The same for two data centres; the last one overlaps."""
 
 
 class AvailableConditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +30,9 @@ class AvailableConditions(msgspec.Struct, frozen=True, kw_only=True):
     drift_ppb_max: int = 200_000
     # The design.
     conflicts: Literal["lww", "siblings"] = "lww"
+    # Per data centre; of two, each has every other node.
     replica_count: int = 3
+    datacenter_count: int = 1
     read_level: str = "QUORUM"
     write_level: str = "QUORUM"
     sloppy: bool = False
@@ -73,8 +77,11 @@ class AvailableConditions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_overlapping(self) -> bool:
         """Whether every read meets every acknowledged write: R + W > N, and only owners count."""
-        counts = {"ONE": 1, "QUORUM": self.replica_count // 2 + 1, "ALL": self.replica_count}
-        return not self.sloppy and counts[self.read_level] + counts[self.write_level] > self.replica_count
+        copy_count = self.replica_count * self.datacenter_count
+        # LOCAL levels of two data centres may not meet.
+        counts = {"ONE": 1, "QUORUM": copy_count // 2 + 1, "ALL": copy_count, "EACH_QUORUM": copy_count // 2 + 1}
+        least = counts.get(self.read_level, 0) + counts.get(self.write_level, 0)
+        return not self.sloppy and least > copy_count
 
     @property
     def is_strict(self) -> bool:
@@ -109,7 +116,9 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
     )
     mix = msgspec.structs.replace(mix, **fixed.get("mix_fields", {}))
     read_level, write_level = LEVEL_PAIRS[dice.below(len(LEVEL_PAIRS))]
-    grace_s = dice.between(3, 8) if dice.chance(0.3) else 600
+    # An owner that misses a delete for longer than the grace brings the value back, in every such design: so the grace
+    # is above the longest absence and a cycle of anti-entropy.
+    grace_s = dice.between(7, 10) if dice.chance(0.3) else 600
     drawn: dict[str, Any] = {
         "node_count": nodes,
         "mix": mix,
@@ -129,11 +138,15 @@ def draw_available(choices: Choices, fixed: dict[str, Any], node_count: int = 0)
         "has_hints": dice.chance(0.8),
         "has_membership": dice.chance(0.7),
         "has_movement": nodes >= 4 and dice.chance(0.4),
-        "has_outsider": nodes >= 4 and grace_s < 10 and dice.chance(0.5),
+        "has_outsider": nodes >= 4 and grace_s <= 10 and dice.chance(0.5),
         "worker_count": dice.between(2, 6),
         "operations_per_second": dice.between(40, 160),
         "delete_share": 0.3 if dice.chance(0.3) else 0.1,
     }
+    if nodes >= 4 and not drawn["has_outsider"] and dice.chance(0.2):
+        read_level, write_level = FAR_LEVEL_PAIRS[dice.below(len(FAR_LEVEL_PAIRS))]
+        drawn |= {"datacenter_count": 2, "replica_count": 2, "read_level": read_level, "write_level": write_level}
+        drawn["has_movement"] = False
     drawn["blind_share"] = dice.below(5) / 10 if drawn["conflicts"] == "lww" else 0.0
     # An outsider that became an owner would be an owner that was away for longer than the grace.
     drawn["has_movement"] = drawn["has_movement"] and not drawn["has_outsider"]

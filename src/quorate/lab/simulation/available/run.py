@@ -22,7 +22,6 @@ from quorate.protocols.leaderless import (
     Reconfigure,
     Request,
     Tick,
-    Topology,
     canonical,
     rule_named,
     topology_of,
@@ -68,7 +67,8 @@ class AvailableRun:
         )
         numbers = list(range(1, conditions.node_count + 1))
         self.nodes = [NodeId(node) for node in numbers]
-        self.topology = topology_of(self.nodes, replica_count=conditions.replica_count)
+        places = {node: _place(node, conditions.datacenter_count) for node in self.nodes}
+        self.topology = topology_of(self.nodes, replica_count=conditions.replica_count, places=places)
         self.cluster = CoreCluster(
             world,
             self._make,
@@ -167,19 +167,14 @@ class AvailableRun:
                 return
             present = list(self.topology.nodes())
             absent = [node for node in self.nodes if node not in present]
-            changed: list[NodeId] | None = None
+            coming: list[NodeId] = []
+            going: list[NodeId] = []
             if absent and rng.random() < 0.6:
-                changed = sorted([*present, rng.choice(absent)])
+                coming = [rng.choice(absent)]
             elif len(present) > self.conditions.replica_count:
-                gone = rng.choice(present)
-                changed = [node for node in present if node != gone]
-            if changed is not None and self._is_settled():
-                self.topology = Topology(
-                    self.topology.version + 1,
-                    tuple(Place(node) for node in changed),
-                    self.topology.replica_counts,
-                    self.topology.virtual_nodes,
-                )
+                going = [rng.choice(present)]
+            if (coming or going) and self._is_settled():
+                self.topology = self.topology.with_nodes([_place(node, 1) for node in coming], going)
                 for host in self.cluster.hosts.values():
                     host.call(Reconfigure(self.topology))
             self.world.at(self.world.now + rng.randrange(500, 4_000) * MILLISECOND, act)
@@ -295,6 +290,11 @@ class AvailableRun:
         machine = self.cluster.hosts[node].machine
         assert isinstance(machine, Available), "this level runs leaderless keyspaces"
         return machine
+
+
+def _place(node: NodeId, datacenter_count: int) -> Place:
+    """Return where a node stands: data centres in turn, and in each three zones in turn."""
+    return Place(node, f"dc{node % datacenter_count}", f"zone{node // datacenter_count % 3}")
 
 
 def _nothing(_cell: bytes | None) -> None:
