@@ -85,7 +85,16 @@ A later read of another quorum can miss what was read already: quorum reads that
     layer="leaderless",
     caught_by=("lost write",),
     level="available",
-    conditions=QUORUMS | {"lose_share": 0.15, "has_hints": False, "has_anti_entropy": False, "delete_share": 0.0},
+    conditions=QUORUMS
+    | {
+        "mix_fields": OFTEN | {"crash": 12, "partition": 6, "pause": 0, "stall": 0, "clog": 0, "skew": 0, "tear": 0},
+        "lose_share": 0.2,
+        "has_hints": False,
+        "has_collections": False,
+        "key_count": 2,
+        "worker_count": 6,
+        "operations_per_second": 160,
+    },
     seeds_max=120,
 )
 class AnswerBeforeTheRepair(Leaderless):

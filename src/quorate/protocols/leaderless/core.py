@@ -71,6 +71,7 @@ from quorate.protocols.leaderless.messages import (
     Write,
     Written,
 )
+from quorate.protocols.leaderless.records import Adopted
 from quorate.protocols.leaderless.replica import in_messages
 from quorate.protocols.leaderless.rules import Rule
 from quorate.protocols.leaderless.state import DUE, HINTS, MOVE, Origin
@@ -134,6 +135,8 @@ class Leaderless(Streaming):
             assert self._born is not None, "a node is born before it starts"
             # Behind this leaves everything that carries the new actor.
             self._records.append(self._born)
+            # What it was born with counts, whatever topology a later configuration begins with.
+            self._records.append(Adopted(self.topology, is_settled=True))
         self._begin_hinting()
         self._begin_moving()
 
