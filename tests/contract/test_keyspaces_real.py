@@ -199,7 +199,30 @@ def test_the_last_node_serves_on_and_nothing_acknowledged_is_lost(make_cluster: 
     cluster.nodes[2].end()
     examined = quorate_command("doctor", cluster.nodes[2].data)
     assert examined.returncode == 0, examined.stdout + examined.stderr
-    assert "(carts): checkpoint of 302 cells, 0 hints" in examined.stdout
+    assert "(carts): checkpoint of 302 cells, 0 hints; conflicts: lww; with the log 302 keys" in examined.stdout
+    restore_elsewhere(cluster, make_cluster(name="fresh", cluster="fresh", extra=KEYSPACES), quorate_command)
+
+
+def restore_elsewhere(cluster: Any, fresh: Any, quorate_command: Command) -> None:
+    """Save every stopped node; what all of them held is there in a new cluster, and it goes on from there."""
+    cluster.stop()
+    files = [cluster.directory / f"{number}.snapshot" for number in cluster.nodes]
+    for node, file in zip(cluster.nodes.values(), files, strict=True):
+        saved = quorate_command("snapshot", "save", node.data, file)
+        assert saved.returncode == 0, saved.stderr
+        assert "302 copies of keyspace carts" in saved.stdout
+    configs = [part for node in fresh.nodes.values() for part in ("--config", node.path)]
+    restored = quorate_command("snapshot", "restore", *files, *configs)
+    assert restored.returncode == 0, restored.stderr
+    assert "keyspace carts: 302 keys, 0 tombstones, joined from 3 nodes: at least 3 of 3 copies" in restored.stdout
+    fresh.start()
+    with client(fresh.nodes[1], 3) as carts:
+        assert (carts.get("alone"), carts.mget("k0", "k299")) == (b"yes", [b"0", b"299"])
+        assert carts.incr("count") == 2
+        assert carts.set("k0", "newer")
+        assert carts.execute_command("QUORATE.ASK", "LEVEL", "ALL", "GET", "k0") == b"newer"
+    with client(fresh.nodes[2]) as raft:
+        assert raft.get("k") == b"on raft again"
 
 
 def test_a_store_in_the_process_has_keyspaces_too() -> None:

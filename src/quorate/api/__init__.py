@@ -4,9 +4,10 @@ All three give the same `Database`. `quorate.sync` is the plain synchronous twin
 """
 
 from quorate.api.asynchronous import Member, connect, join, open_
+from quorate.api.backup import restore_snapshot, save_snapshot
 from quorate.api.declarations import Declared, judge_keyspaces
 from quorate.api.keyspaces import SyncKeyspace
-from quorate.api.maintenance import examine, restore_snapshot, save_snapshot
+from quorate.api.maintenance import examine
 from quorate.api.process import load_config, run_local_cluster, run_node, serve_real, write_local_configs
 from quorate.api.synchronous import SyncDatabase, SyncTransaction, connect_sync, join_sync, open_sync
 

@@ -28,7 +28,7 @@ def save(
     directory: Annotated[Path, typer.Argument(help="Data directory of a stopped node.")],
     file: Annotated[Path, typer.Argument(help="Where the snapshot goes; must not exist.")],
 ) -> None:
-    """Write the state of a stopped node to a file: all keys, versions and sessions, checksummed."""
+    """Write what a stopped node holds to a checksummed file: Raft's keys, versions and sessions, leaderless copies."""
     from quorate.api import save_snapshot
 
     save_snapshot(directory, file, Console())
@@ -36,13 +36,18 @@ def save(
 
 @snapshot.command("restore")
 def restore(
-    file: Annotated[Path, typer.Argument(help="A snapshot.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Snapshots of one cluster; with leaderless keyspaces those of all its nodes.")
+    ],
     config: Annotated[list[Path], typer.Option("--config", help="One per node of the new cluster; repeat it.")],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also when the files hold no copy of some leaderless keys.")
+    ] = False,
 ) -> None:
-    """Make the data directories of a new cluster, one per configuration, from a snapshot."""
+    """Make the data directories of a new cluster, one per configuration, from snapshots, whose copies are joined."""
     from quorate.api import restore_snapshot
 
-    restore_snapshot(file, config, Console())
+    restore_snapshot(files, config, Console(), is_partial=partial)
 
 
 def certs(

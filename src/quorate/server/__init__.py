@@ -16,15 +16,18 @@ from quorate.server.config import (
     to_keyspaces,
 )
 from quorate.server.declared import Refusal
-from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, is_leaderless, replica_counts
+from quorate.server.keyspaces import Keyspace, Placement, Replication, Site, group_of, is_leaderless, replica_counts
+from quorate.server.merges import load_merges
 from quorate.server.node import Node
 from quorate.server.replica import Replica, founding_mark, open_state
-from quorate.server.rest import decoded, name_at_rest, records_at_rest
+from quorate.server.rest import decoded, name_at_rest, records_at_rest, rule_at_rest
+from quorate.server.saved import Joined, Share, check_cells, found_keyspace, join_shares, load_share, share_chunks
 from quorate.server.server import Server
 from quorate.server.topologies import first_topology
 
 __all__ = [
     "Config",
+    "Joined",
     "Keyspace",
     "Limits",
     "Listen",
@@ -34,17 +37,24 @@ __all__ = [
     "Replica",
     "Replication",
     "Server",
+    "Share",
     "Site",
     "Storage",
     "Timing",
     "check",
+    "check_cells",
     "check_keyspaces",
     "decoded",
     "first_topology",
+    "found_keyspace",
     "founding_mark",
+    "group_of",
     "is_leaderless",
+    "join_shares",
     "keyspace_problems",
     "load",
+    "load_merges",
+    "load_share",
     "machine_config",
     "name_at_rest",
     "open_state",
@@ -52,5 +62,7 @@ __all__ = [
     "parse_address",
     "records_at_rest",
     "replica_counts",
+    "rule_at_rest",
+    "share_chunks",
     "to_keyspaces",
 ]

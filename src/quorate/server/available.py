@@ -297,7 +297,7 @@ class AvailableReplica:
             taken, ordinal, record_count = self._unwritten, self._last_ordinal, self._record_count
             self._unwritten = Unwritten(taken.heads)
             try:
-                await self.base.checkpoint(taken.changes, taken.meta(self.name))
+                await self.base.checkpoint(taken.changes, taken.meta(self.name, self.keyspace.rule))
             except DiskFull:
                 self._unwritten.changes = {**taken.changes, **self._unwritten.changes}
                 self._unwritten.log_bytes += taken.log_bytes

@@ -25,6 +25,8 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
 
     name: str
     records: list[bytes]
+    # The conflict rule by which the cells were made; empty where an older version wrote this.
+    rule: str = ""
 
 
 _METAS: Codec[Meta] = Codec(Meta)
@@ -62,9 +64,9 @@ class Unwritten:
             case _:
                 self.heads = canonical([*self.heads, record])
 
-    def meta(self, name: str) -> bytes:
+    def meta(self, name: str, rule: str = "") -> bytes:
         """Return what stands beside the cells and hints of a keyspace."""
-        return _METAS.encode(Meta(name, [_RECORDS.encode(record) for record in self.heads]))
+        return _METAS.encode(Meta(name, [_RECORDS.encode(record) for record in self.heads], rule))
 
 
 def _hint_key(owner: NodeId, key: bytes) -> bytes:
@@ -94,6 +96,11 @@ def name_at_rest(base: Base) -> str:
     return _METAS.decode(base.meta).name if base.meta else ""
 
 
+def rule_at_rest(base: Base) -> str:
+    """Return the conflict rule of the cells in a base; empty where it is not known."""
+    return _METAS.decode(base.meta).rule if base.meta else ""
+
+
 def decoded(group: GroupId, recovered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Record]]:
     """Yield what the log holds of a keyspace: ordinals and records.
 
@@ -117,5 +124,5 @@ async def settle(base: Base, wal: WriteAheadLog, group: GroupId) -> None:
     for ordinal, record in decoded(group, wal.recovered(group)):
         unwritten.note(record)
         last_ordinal = ordinal
-    await base.checkpoint(unwritten.changes, unwritten.meta(name_at_rest(base)))
+    await base.checkpoint(unwritten.changes, unwritten.meta(name_at_rest(base), rule_at_rest(base)))
     wal.release(group, last_ordinal + 1)

@@ -1,7 +1,7 @@
 """What a node keeps: one write-ahead log for all its groups, bases for applied state, snapshots."""
 
 from quorate.storage.base import Base, Changes, Restorer, Snapshot
-from quorate.storage.chunks import ChunkReader, chunks_of, split_chunks
+from quorate.storage.chunks import ChunkReader, chunks_of, split_chunks, split_streams
 from quorate.storage.diskbase import DiskBase
 from quorate.storage.doctor import BaseReport, LogReport, inspect, inspect_image, inspect_lmdb, inspect_log
 from quorate.storage.lmdbbase import LMDBBase
@@ -30,4 +30,5 @@ __all__ = [
     "inspect_lmdb",
     "inspect_log",
     "split_chunks",
+    "split_streams",
 ]

@@ -182,3 +182,19 @@ def split_chunks(name: str, data: bytes) -> Iterator[bytes]:
             raise Corrupt(f"{name}: damaged or cut short at offset {offset}")
         yield data[offset:end]
         offset = end
+
+
+def split_streams(name: str, data: bytes) -> Iterator[list[bytes]]:
+    """Yield the streams that were written one behind another, each as its chunks; these are checked when they are read.
+
+    Raises:
+        Corrupt: a length is not believable, or the last stream has no end.
+    """
+    stream: list[bytes] = []
+    for chunk in split_chunks(name, data):
+        stream.append(chunk)
+        if _HEADER.unpack_from(chunk)[2] == END:
+            yield stream
+            stream = []
+    if stream:
+        raise Corrupt(f"{name}: cut short, the last part has no end")
