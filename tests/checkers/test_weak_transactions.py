@@ -8,6 +8,8 @@ import pytest
 from quorate.check import Operation
 from quorate.check.history import NEVER
 from quorate.check.txn import WEAK_LEVELS, check_rw_register, check_weak
+from quorate.check.txn.transactions import parse
+from quorate.check.txn.weak import _Judge
 
 
 def txn(process, place, *steps, outcome="ok"):
@@ -169,3 +171,76 @@ def test_what_is_serializable_in_sessions_is_weaker_too():
             count += 1
             assert all(check_weak(history, level).is_valid for level in WEAK_LEVELS), seed
     assert count > 10
+
+
+class Quadratic(_Judge):
+    """The axioms written out, every pair of reads: what the fast walk must agree with."""
+
+    def _demands(self, level, order):
+        past = self.past(order)
+        for number, reads in enumerate(self.reads):
+            earlier = {}
+            sources = dict.fromkeys(source for _, source in reads if source is not None)
+            for key, source in reads:
+                for other in earlier if level == "read-committed" else sources:
+                    if other != source and key in self.last_writes[other]:
+                        yield number, key, source, other
+                if source is not None:
+                    earlier[source] = None
+                if level == "causal":
+                    others = past[number]
+                elif level == "read-atomic":
+                    session, place = self.places[number]
+                    others = self.sessions[session][:place]
+                else:
+                    others = ()
+                for other in others:
+                    if other != source and key in self.last_writes[other]:
+                        yield number, key, source, other
+
+    def past(self, order):
+        """Return of each transaction all that is causally before it."""
+        found = {}
+        for number in order:
+            session, place = self.places[number]
+            direct = {source for _, source in self.reads[number] if source is not None}
+            direct |= {self.sessions[session][place - 1]} if place else set()
+            found[number] = direct.union(*(found[other] for other in direct))
+        return found
+
+
+def draw_wide(seed):
+    """Transactions of many reads, most of the newest values, some read twice."""
+    rng = random.Random(seed)
+    keys = "abcdefgh"[: rng.randrange(2, 9)]
+    versions, sessions, fresh = {key: [None] for key in keys}, [[] for _ in range(4)], itertools.count(1)
+    for _ in range(rng.randrange(4, 25)):
+        written = {key: next(fresh) for key in keys if rng.random() < 0.4}
+        reads = [r(key, rng.choice(versions[key][-2:])) for key in rng.choices(keys, k=rng.randrange(7))]
+        if rng.random() < 0.7:
+            reads = [r(key, {k: v for _, k, v in reads}[key]) for _, key, _ in reads]
+        rng.choice(sessions).append(reads + [w(key, value) for key, value in written.items()])
+        for key, value in written.items():
+            versions[key].append(value)
+    return rows(*sessions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", WEAK_LEVELS)
+def test_the_fast_walk_agrees_with_every_pair_of_reads(level):
+    refuted = 0
+    for seed in range(1200):
+        history = draw_wide(seed)
+        sentence, members = Quadratic(parse(history, "rw-register")).run(level)
+        assert sentence is None or members
+        assert check_weak(history, level).is_valid == (sentence is None), seed
+        refuted += sentence is not None
+    assert 200 < refuted < 1190, refuted
+
+
+def test_of_three_reads_of_a_key_the_first_of_somebody_else_is_ordered():
+    """T1 is read from, then x as T1 left it, then x as T2 left it, though T1 follows T2 in their session."""
+    history = rows([[w("x", 2)], [w("x", 1), w("y", 1)]], [[r("y", 1), r("x", 1), r("x", 2)]])
+    assert check_weak(history, "read-committed").verdict == "invalid"
+    forward = rows([[w("x", 1), w("y", 1)], [w("x", 2)]], [[r("y", 1), r("x", 1), r("x", 2)]])
+    assert check_weak(forward, "read-committed").is_valid

@@ -135,10 +135,11 @@ class _Causes:
             session, place = self.places[number]
             before = self.clocks[memory.sessions[session][place - 1]] if place else zero
             source = memory.source[number]
-            if source in {INITIAL, number}:
+            # What is known already has brought all of its own past along.
+            if source in {INITIAL, number} or self.places[source][1] < before[self.places[source][0]]:
                 clock = before[:]
             else:
-                clock = [max(b, a) for a, b in zip(before, self.clocks[source], strict=True)]
+                clock = list(map(max, before, self.clocks[source]))
             clock[session] = place + 1
             self.clocks[number] = clock
 

@@ -120,4 +120,4 @@ class Visibility:
 
 
 def _later(one: list[int], other: list[int]) -> list[int]:
-    return [max(a, b) for a, b in zip(one, other, strict=True)]
+    return list(map(max, one, other))
