@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -200,17 +201,41 @@ def test_the_last_node_serves_on_and_nothing_acknowledged_is_lost(make_cluster: 
     examined = quorate_command("doctor", cluster.nodes[2].data)
     assert examined.returncode == 0, examined.stdout + examined.stderr
     assert "(carts): checkpoint of 302 cells, 0 hints; conflicts: lww; with the log 302 keys" in examined.stdout
-    restore_elsewhere(cluster, make_cluster(name="fresh", cluster="fresh", extra=KEYSPACES), quorate_command)
-
-
-def restore_elsewhere(cluster: Any, fresh: Any, quorate_command: Command) -> None:
-    """Save every stopped node; what all of them held is there in a new cluster, and it goes on from there."""
     cluster.stop()
+    files = save_all(cluster, quorate_command)
+    join_into(make_cluster(1, name="living", cluster="living", extra=KEYSPACES), files, quorate_command)
+    restore_elsewhere(files, make_cluster(name="fresh", cluster="fresh", extra=KEYSPACES), quorate_command)
+
+
+def save_all(cluster: Any, quorate_command: Command) -> list[Path]:
     files = [cluster.directory / f"{number}.snapshot" for number in cluster.nodes]
     for node, file in zip(cluster.nodes.values(), files, strict=True):
         saved = quorate_command("snapshot", "save", node.data, file)
         assert saved.returncode == 0, saved.stderr
         assert "302 copies of keyspace carts" in saved.stdout
+    return files
+
+
+def join_into(living: Any, files: list[Path], quorate_command: Command) -> None:
+    """What a backup knows comes to a cluster that lives on, and takes nothing back."""
+    living.start()
+    with client(living.nodes[1], 3) as carts:
+        assert carts.set("k0", "newer")
+        assert carts.delete("k1") == 0
+        joined = quorate_command("snapshot", "join", *files, "--at", living.at, "--keyspace", "carts")
+        assert joined.returncode == 0, joined.stdout + joined.stderr
+        assert "keyspace carts, node 1: 302 of 302 cells are its own, 300 changed" in joined.stdout
+        assert carts.mget("k0", "k1", "k299", "alone") == [b"newer", None, b"299", b"yes"]
+    again = quorate_command("snapshot", "join", *files, "--at", living.at)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "302 of 302 cells are its own, 0 changed" in again.stdout
+    unknown = quorate_command("snapshot", "join", *files, "--at", living.at, "--keyspace", "nowhere")
+    assert unknown.returncode == 1
+    assert "hold no leaderless keyspace nowhere" in unknown.stderr
+
+
+def restore_elsewhere(files: list[Path], fresh: Any, quorate_command: Command) -> None:
+    """What all nodes held is there in a new cluster, and it goes on from there."""
     configs = [part for node in fresh.nodes.values() for part in ("--config", node.path)]
     restored = quorate_command("snapshot", "restore", *files, *configs)
     assert restored.returncode == 0, restored.stderr

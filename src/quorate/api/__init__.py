@@ -6,6 +6,7 @@ All three give the same `Database`. `quorate.sync` is the plain synchronous twin
 from quorate.api.asynchronous import Member, connect, join, open_
 from quorate.api.backup import restore_snapshot, save_snapshot
 from quorate.api.declarations import Declared, judge_keyspaces
+from quorate.api.joining import join_snapshots
 from quorate.api.keyspaces import SyncKeyspace
 from quorate.api.maintenance import examine
 from quorate.api.process import load_config, run_local_cluster, run_node, serve_real, write_local_configs
@@ -21,6 +22,7 @@ __all__ = [
     "connect_sync",
     "examine",
     "join",
+    "join_snapshots",
     "join_sync",
     "judge_keyspaces",
     "load_config",

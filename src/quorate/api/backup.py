@@ -143,8 +143,8 @@ def restore_snapshot(
         ConfigError: the configurations are not of one cluster.
         Refused: a keyspace cannot be restored as it is declared, or some of its keys are in no file.
     """
-    snapshots = [_read(path) for path in files]
-    _check_files(snapshots)
+    snapshots = [read_snapshot(path) for path in files]
+    check_files(snapshots)
     loaded = [load_config(path) for path in configs]
     _check_configs(loaded)
     joined = _join(snapshots, loaded[0], is_partial=is_partial)
@@ -169,7 +169,7 @@ def restore_snapshot(
         console.print(f"{directory}: node {config.node} of {config.cluster!r}, state as of index {index}")
 
 
-def _read(path: Path) -> SnapshotFile:
+def read_snapshot(path: Path) -> SnapshotFile:
     """Return what is in a file; raise Corrupt, or UsageError when it cannot be read."""
     try:
         data = path.read_bytes()
@@ -205,7 +205,8 @@ def _check_stream(name: str, stream: list[bytes]) -> MemoryBase:
     return base
 
 
-def _check_files(snapshots: Sequence[SnapshotFile]) -> None:
+def check_files(snapshots: Sequence[SnapshotFile]) -> None:
+    """Raise UsageError when files are not of different nodes of one cluster."""
     headers = [one.header for one in snapshots if one.header is not None]
     if len(snapshots) > 1 and len(headers) < len(snapshots):
         raise UsageError("a snapshot without leaderless keyspaces of an older version is restored alone")

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quorate.cli.cluster import AT_DEFAULT, AUTHORITY, CERTIFICATE, KEY, PASSWORD, At
+
 snapshot = typer.Typer(help="Save the state of a stopped node to a file; make the data of a new cluster from it.")
 
 
@@ -48,6 +50,25 @@ def restore(
     from quorate.api import restore_snapshot
 
     restore_snapshot(files, config, Console(), is_partial=partial)
+
+
+@snapshot.command("join")
+def join(
+    files: Annotated[list[Path], typer.Argument(help="Snapshots of one cluster.")],
+    at: At = AT_DEFAULT,
+    keyspace: Annotated[
+        list[str] | None, typer.Option("--keyspace", help="Only this leaderless keyspace; repeat it. Left out: all.")
+    ] = None,
+    password: PASSWORD = "",
+    certificate: CERTIFICATE = "",
+    key: KEY = "",
+    authority: AUTHORITY = "",
+) -> None:
+    """Join leaderless copies from snapshots into a running cluster; newer writes are kept (exit status 1: in part)."""
+    from quorate.api import join_snapshots
+
+    access = {"password": password, "certificate": certificate, "key": key, "authority": authority}
+    raise typer.Exit(0 if join_snapshots(files, at, keyspace or [], Console(), access=access) else 1)
 
 
 def certs(

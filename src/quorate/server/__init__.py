@@ -21,7 +21,16 @@ from quorate.server.merges import load_merges
 from quorate.server.node import Node
 from quorate.server.replica import Replica, founding_mark, open_state
 from quorate.server.rest import decoded, name_at_rest, records_at_rest, rule_at_rest
-from quorate.server.saved import Joined, Share, check_cells, found_keyspace, join_shares, load_share, share_chunks
+from quorate.server.saved import (
+    Joined,
+    Share,
+    check_cells,
+    found_keyspace,
+    join_known,
+    join_shares,
+    load_share,
+    share_chunks,
+)
 from quorate.server.server import Server
 from quorate.server.topologies import first_topology
 
@@ -50,6 +59,7 @@ __all__ = [
     "founding_mark",
     "group_of",
     "is_leaderless",
+    "join_known",
     "join_shares",
     "keyspace_problems",
     "load",

@@ -329,6 +329,11 @@ class AvailableReplica:
             return 0
         return len(self.machine.leaderless.cells) - len(self.machine.leaderless.tombstones)
 
+    @property
+    def last_ordinal(self) -> int:
+        """The ordinal of the last record that this keyspace wrote to the log; 0 before the first."""
+        return self._last_ordinal
+
     def counters(self) -> dict[str, int]:
         """Return numbers of this keyspace on this node, by name."""
         jobs = self.jobs

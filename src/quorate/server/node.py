@@ -28,6 +28,7 @@ from quorate.kernel.errors import (
 from quorate.protocols.leaderless import Topology
 from quorate.protocols.raft import Configuration, Reconfigure, TransferLeadership
 from quorate.replication import PIECES, Group, Kind, Links, Turn
+from quorate.server.absorbing import absorb_named, cells_of
 from quorate.server.available import AvailableReplica
 from quorate.server.chooser import Chooser, Lane, LaneName
 from quorate.server.config import Config, parse_address
@@ -46,7 +47,7 @@ log = logging.getLogger("quorate.node")
 
 _ADMIN_HELP = (
     "known are MEMBERS, ADD id peer-address redis-address, REMOVE id, TRANSFER id, SNAPSHOT, "
-    "REPAIR keyspace [timeout-ms]"
+    "REPAIR keyspace [timeout-ms], ABSORB keyspace rule [key piece-count piece ...]"
 )
 
 
@@ -440,7 +441,7 @@ class Node:
     async def administer(self, name: bytes, args: list[bytes]) -> Reply:
         """Carry out an administrator's command and return its reply.
 
-        MEMBERS, SNAPSHOT and REPAIR are done by any node, ADD, REMOVE and TRANSFER by the leader.
+        MEMBERS, SNAPSHOT, REPAIR and ABSORB are done by any node, ADD, REMOVE and TRANSFER by the leader.
 
         Raises:
             DefiniteError: refused, with the reason; NOTLEADER names the leader.
@@ -454,6 +455,8 @@ class Node:
             return OK
         if name == b"REPAIR":
             return await repair_named(self, args[0].decode(errors="replace"), *map(int, args[1:2]))
+        if name == b"ABSORB":
+            return await absorb_named(self, args[0].decode(errors="replace"), args[1].decode(), cells_of(args[2:]))
         if not self.first.group.is_leader:
             leader = self.first.group.leader
             where = self.redis_addresses.get(leader, "?") if leader is not None else "unknown"

@@ -101,20 +101,32 @@ class Repair:
         return self._units[bisect_right(self._starts, hash_key(key)) - 1]
 
 
+def leaderless_replica(node: "Node", name: str, what: str) -> "AvailableReplica":
+    """Return a keyspace on a node by its name; raise Refused when it is none, or on Raft, where nothing is to be done.
+
+    Args:
+        node: that has it.
+        name: of the keyspace.
+        what: shall be done with it, for the sentence.
+    """
+    keyspace = node.config.keyspaces.get(name)
+    if keyspace is None:
+        raise Refused(f"there is no keyspace {name!r}")
+    if not keyspace.is_leaderless:
+        raise Refused(f"keyspace {name} is on Raft, which keeps its copies equal; {what} is for leaderless ones")
+    return node.available[group_of(name)]
+
+
 async def repair_named(node: "Node", name: str, timeout_ms: int = TIMEOUT_MS) -> Reply:
     """Repair a keyspace by its name; see `repair`.
 
     Raises:
         Refused: there is no such keyspace, it is on Raft, or the time-out is out of bounds.
     """
-    keyspace = node.config.keyspaces.get(name)
-    if keyspace is None:
-        raise Refused(f"there is no keyspace {name!r}")
-    if not keyspace.is_leaderless:
-        raise Refused(f"keyspace {name} is on Raft, which keeps its copies equal; repair is for leaderless ones")
+    replica = leaderless_replica(node, name, "repair")
     if not 1 <= timeout_ms <= TIMEOUT_MS_MAX:
         raise Refused(f"a time-out has from 1 to {TIMEOUT_MS_MAX} ms")
-    return await repair(node.available[group_of(name)], timeout=milliseconds(timeout_ms))
+    return await repair(replica, timeout=milliseconds(timeout_ms))
 
 
 async def repair(replica: "AvailableReplica", *, timeout: Duration) -> Reply:

@@ -23,7 +23,7 @@ from quorate.protocols.leaderless import (
     canonical,
     rule_named,
 )
-from quorate.server.keyspaces import Keyspace
+from quorate.server.keyspaces import Keyspace, Replication
 from quorate.server.rest import Unwritten, decoded, name_at_rest, records_at_rest, rule_at_rest
 from quorate.storage import Base, chunks_of
 
@@ -165,6 +165,22 @@ def join_shares(
         copy_count=copies_of_all(shares),
         replica_count=max((sum(found.replica_counts.values()) for found in topologies), default=0),
     )
+
+
+def join_known(shares: Sequence[Share]) -> dict[bytes, bytes]:
+    """Return the join of all shares of a keyspace by the rule that they name.
+
+    Raises:
+        Refused: they name none, or different ones, or a cell is none of it.
+    """
+    rules = sorted({share.rule for share in shares})
+    name = shares[0].name
+    if rules == [""] or len(rules) > 1:
+        raise Refused(f"keyspace {name}: the snapshots name no one conflict rule; restore them, and save again")
+    # What a merge function makes of values is no part of a cell.
+    plain = "siblings" if rules[0].startswith("merge:") else rules[0]
+    declared = Keyspace(replication=Replication(by="leaderless"), conflicts=plain)
+    return join_shares(name, declared, [share._replace(rule=plain) for share in shares], {}).cells
 
 
 def copies_of_all(shares: Iterable[Share]) -> int:

@@ -114,9 +114,9 @@ class Backend(Protocol):
 
         Args:
             name: `MEMBERS`, `ADD` (node, peer address, Redis address), `REMOVE` (node), `TRANSFER` (node), `SNAPSHOT`,
-                `REPAIR` (keyspace, milliseconds).
+                `REPAIR` (keyspace, milliseconds), `ABSORB` (keyspace, rule, cells in pieces).
             args: as listed.
-            caller: gets OK, for `MEMBERS` a list of maps, for `REPAIR` a map.
+            caller: gets OK, for `MEMBERS` a list of maps, for `REPAIR` and `ABSORB` a map.
         """
 
 

@@ -9,13 +9,25 @@ import pytest
 from rich.console import Console
 
 from quorate.api import examine, restore_snapshot, save_snapshot
+from quorate.api.joining import CELL_BYTES_MAX, PIECE_BYTES, batches
 from quorate.clocks import HybridStamp
 from quorate.env import Disk
 from quorate.kernel import NodeId, Record
 from quorate.kernel.errors import Corrupt, QuorateError, Refused, UsageError
 from quorate.protocols.leaderless import RECORDS, Adopted, Born, Delete, Hinted, Preferences, Put, Stored, rule_named
 from quorate.runtime import lock_directory, real_env, worker
-from quorate.server import Keyspace, Replication, first_topology, founding_mark, group_of, open_state, records_at_rest
+from quorate.server import (
+    Keyspace,
+    Replication,
+    Share,
+    first_topology,
+    founding_mark,
+    group_of,
+    join_known,
+    open_state,
+    records_at_rest,
+)
+from quorate.server.absorbing import cells_of
 from quorate.server.rest import Unwritten
 from quorate.storage import LMDBBase, WriteAheadLog
 
@@ -234,3 +246,29 @@ def test_the_doctor_looks_into_cells_at_rest_and_in_the_log(tmp_path: Path) -> N
     shown = Shown()
     assert not examine(stopped(tmp_path / "c", 1, [], log=[Stored(b"k", b"no cell")]), shown)
     assert "1 cells are damaged" in shown.text.getvalue()
+
+
+def test_cells_travel_in_pieces_that_the_redis_door_takes() -> None:
+    """Whatever the cells' sizes; those that no request could hold are left out, and counted by the caller."""
+    cells = {b"a": b"x", b"": b"y" * (PIECE_BYTES * 2 + 5), b"huge": b"z" * (CELL_BYTES_MAX + 1)}
+    cells |= {b"k%d" % number: b"v" * 1_000 for number in range(900)}
+    made = list(batches(cells))
+    assert len(made) > 3
+    assert all(len(word) <= PIECE_BYTES for batch in made for word in batch)
+    assert {key: cell for batch in made for key, cell in cells_of(batch)} == {
+        key: cell for key, cell in cells.items() if key != b"huge"
+    }
+
+
+def test_shares_are_joined_by_the_rule_that_they_name() -> None:
+    """A merge function of the user is not at hand where a backup is sent from, and is not needed."""
+    siblings = rule_named("siblings")
+    made = [
+        siblings.change(b"", Put(value), actor=actor, stamp=HybridStamp(actor, 0, NodeId(1)), context=b"")
+        for actor, value in ((1, b"x"), (2, b"y"))
+    ]
+    shares = [Share(NODES[place], "carts", "merge:mine", [Stored(b"k", made[place])]) for place in (0, 1)]
+    assert join_known(shares) == {b"k": siblings.merge(*made)}
+    for rules in (("", ""), ("lww", "siblings")):
+        with pytest.raises(Refused, match="no one conflict rule"):
+            join_known([share._replace(rule=rule) for share, rule in zip(shares, rules, strict=True)])

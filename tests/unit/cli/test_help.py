@@ -55,6 +55,7 @@ def test_the_commands_of_a_user_are_there() -> None:
         "transfer-leader",
         "snapshot save",
         "snapshot restore",
+        "snapshot join",
         "doctor",
         "repair",
         "certs",

@@ -2,6 +2,7 @@
 
 from quorate.protocols.leaderless.calls import (
     LEVELS,
+    Absorb,
     Batch,
     PeerDown,
     PeerUp,
@@ -88,6 +89,7 @@ __all__ = [
     "REPLICA_COUNT_MAX",
     "SET",
     "SIBLINGS",
+    "Absorb",
     "Add",
     "Adopted",
     "Answered",

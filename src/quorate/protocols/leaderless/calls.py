@@ -74,6 +74,13 @@ class Reconcile(Call, frozen=True, gc=False, tag=True):
     keys: tuple[bytes, ...]
 
 
+class Absorb(Call, frozen=True, gc=False, tag=True):
+    """Merge these cells into this node's copies: of keys that it holds, from a backup."""
+
+    # Keys and cells.
+    cells: tuple[tuple[bytes, bytes], ...]
+
+
 class Synchronized(Call, frozen=True, gc=False, tag=True):
     """All owners of a range agreed on it at some moment: tombstones that are older may go (purge by repair)."""
 

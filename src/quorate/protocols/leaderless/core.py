@@ -41,6 +41,7 @@ from quorate.kernel import (
 )
 from quorate.kernel.errors import UsageError
 from quorate.protocols.leaderless.calls import (
+    Absorb,
     Batch,
     PeerDown,
     PeerUp,
@@ -100,6 +101,7 @@ class Leaderless(Streaming):
         PeerUp: "_on_peer_up_call",
         PeerDown: "_on_peer_down",
         Reconcile: "_on_reconcile",
+        Absorb: "_on_absorb",
         Synchronized: "_on_synchronized",
         Reconfigure: "_on_reconfigure",
     }
@@ -217,6 +219,17 @@ class Leaderless(Streaming):
         cells = [(key, self.cells.get(key, b"")) for key in call.keys]
         for some in in_messages(cells):
             self._send(call.peer, Exchange(some, is_answer=False))
+
+    def _on_absorb(self, call: Absorb) -> None:
+        """Join what a backup held, as if a peer had sent it: what is newer here stays."""
+        for key, cell in call.cells:
+            if not self._is_sized(key, cell):
+                self._refuse("a cell beyond the limits is refused")
+            elif self.holds(key):
+                try:
+                    self._take(key, cell)
+                except Malformed:
+                    self._refuse("a cell that cannot be read is refused")
 
     # Messages.
 

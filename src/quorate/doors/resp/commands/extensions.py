@@ -153,3 +153,9 @@ def repair(connection: "Connection", args: list[bytes]) -> "DoorReply | NoReply"
     if len(args) > 3 or (len(args) == 3 and _number(args[2], 1) is None):
         return ReplyError("ERR", "QUORATE.REPAIR keyspace [timeout-ms]")
     return _admin(connection, b"REPAIR", args[1:])
+
+
+@door_command("QUORATE.ABSORB", -3, "admin noscript", in_multi=InMulti.REFUSE)
+def absorb(connection: "Connection", args: list[bytes]) -> "DoorReply | NoReply":
+    """Joins cells of a backup into this node's copies: QUORATE.ABSORB keyspace rule [key piece-count piece ...]."""
+    return _admin(connection, b"ABSORB", args[1:])
