@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from quorate.cli.paths import check_paths
+
 
 class _Designs(TyperGroup):
     """Takes what is none of its commands as designs: `quorate compare raft leaderless:r=1,w=1`."""
@@ -40,7 +42,9 @@ def detectors(
         str, typer.Option("--conditions", help="calm, loss, pauses, skew; with commas.")
     ] = "calm,loss,pauses,skew",
     peers: Annotated[int, typer.Option("--peers", help="Nodes that are watched.", min=1, max=200)] = 20,
-    span: Annotated[float, typer.Option("--span", help="Simulated seconds before they die.", min=10)] = 600.0,
+    span: Annotated[
+        float, typer.Option("--span", help="Simulated seconds before they die.", min=10, max=86_400)
+    ] = 600.0,
     seed: Seed = 1,
     on: On = "local",
     results: ResultsFile = None,
@@ -63,7 +67,9 @@ def membership(
     profile: Annotated[str, typer.Option("--profile", help="local, lan or wan.")] = "lan",
     lifeguard: Annotated[bool, typer.Option("--lifeguard/--plain", help="With its three parts or without.")] = True,
     loss: Annotated[float, typer.Option("--loss", help="Share of datagrams lost in the last phase.")] = 0.1,
-    span: Annotated[float, typer.Option("--span", help="Simulated seconds of the quiet phases.", min=1)] = 20.0,
+    span: Annotated[
+        float, typer.Option("--span", help="Simulated seconds of the quiet phases.", min=1, max=86_400)
+    ] = 20.0,
     seed: Seed = 1,
     on: On = "local",
     results: ResultsFile = None,
@@ -160,6 +166,7 @@ def designs(
     """
     import msgspec
 
+    from quorate.kernel.errors import UsageError
     from quorate.lab.compare import CompareOptions, compare_designs, print_comparison, render_page, run_on, run_really
 
     options = CompareOptions(
@@ -173,7 +180,9 @@ def designs(
         jitter_ms=jitter,
         is_real=real,
     )
-    _check_paths(html, json)
+    check_paths(html, json)
+    if real and (on != "local" or results is not None):
+        raise UsageError("--real runs on processes of this machine: --on and --results are for simulations")
     run_count, console = len(options.plans()), Console()
     with Console(stderr=True).status(f"0 of {run_count} runs") as status:
         found = compare_designs(
@@ -199,15 +208,6 @@ def _numbers(seeds: str) -> tuple[int, ...]:
         return tuple([int(seed) for seed in seeds.split(",")])
     except ValueError as cause:
         raise UsageError(f"--seeds: whole numbers with commas, not {seeds!r}") from cause
-
-
-def _check_paths(*paths: Path | None) -> None:
-    """Raise UsageError for a file that cannot be written, before anything runs for it."""
-    from quorate.kernel.errors import UsageError
-
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise UsageError(f"cannot write to {path}: no such directory, or it is one")
 
 
 @app.command()
@@ -237,7 +237,7 @@ def pbs(
         counts = tuple([(int(r), int(w)) for r, w in pairs])
     except ValueError as cause:
         raise UsageError(f"--quorums: R/W with commas, such as 1/1,2/1; not {quorums!r}") from cause
-    _check_paths(plot)
+    check_paths(plot)
     names = tuple([name.strip() for name in fits.split(",")])
     options = PBSOptions(fits=names, quorums=counts, trial_count=trials, cluster_trial_count=cluster, seed=seed)
     rows = predict_rows(options)

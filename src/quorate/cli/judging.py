@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from quorate.cli.paths import check_paths
+
 placement = typer.Typer(help="Ways to place keys on nodes.", add_completion=False, no_args_is_help=True)
 
 On = Annotated[
@@ -155,6 +157,7 @@ def explore(
     from quorate.kernel.errors import UsageError
     from quorate.lab.exploring import ExploreOptions, list_systems, replay_transcript, run_exploration
 
+    check_paths(html, transcript)
     console = Console()
     if replay is not None:
         raise typer.Exit(replay_transcript(replay, console, is_simulated=simulate))
@@ -190,6 +193,7 @@ def compare(
     """Compare all placements: balance, moves at join and leave, memory, loss, repair, speed. Needs NumPy."""
     from quorate.lab.bench_parts import part
 
+    check_paths(svg)
     bench = part("placement")
     rows = bench.compare_all(node_count=nodes, replica_count=replicas, key_count=keys, seed=seed)
     typer.echo(bench.table(rows))

@@ -25,12 +25,14 @@ def trial(
         str, typer.Option("--system", help="A name (etcd, …) or a cluster's URL; docs/trials.md.")
     ] = "quorate",
     nodes: Annotated[int, typer.Option("--nodes", help="Node processes.", min=1, max=9)] = 5,
-    duration: Annotated[float, typer.Option("--duration", help="Seconds of load.", min=1)] = 30.0,
+    duration: Annotated[float, typer.Option("--duration", help="Seconds of load.", min=1, max=86_400)] = 30.0,
     seed: Seed = 1,
     rate: Annotated[float, typer.Option("--rate", help="Operations per second of all clients, at most.")] = 400.0,
     workers: Annotated[int, typer.Option("--workers", help="Client processes.")] = 20,
     faults: Annotated[str, typer.Option("--faults", help="Names with commas; 'none' harms nothing.")] = "",
-    fault_duration: Annotated[float, typer.Option("--fault-duration", help="Seconds of each fault, about.")] = 1.9,
+    fault_duration: Annotated[
+        float, typer.Option("--fault-duration", help="Seconds of each fault, about.", min=0.1, max=3600)
+    ] = 1.9,
     acts: Annotated[
         int, typer.Option("--acts", help="2: then one partition on two keyspaces (quorate only).", min=1, max=2)
     ] = 2,
@@ -75,7 +77,7 @@ def bench(
     clients: Annotated[str, typer.Option("--clients", help="Numbers of clients.")] = "1,16,64,256",
     kinds: Annotated[str, typer.Option("--kinds", help="write, read.")] = "write,read",
     rounds: Annotated[int, typer.Option("--rounds", help="Times each is measured, in alternation.", min=1)] = 3,
-    seconds: Annotated[float, typer.Option("--seconds", help="Length of one measurement.")] = 2.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of one measurement.", min=0.1, max=3600)] = 2.0,
     value_bytes: Annotated[int, typer.Option("--value-bytes", help="Size of a value.", min=1)] = 256,
 ) -> None:
     """Measure local three-node clusters against each other: rates, latencies, ratios pair by pair."""
@@ -85,13 +87,22 @@ def bench(
 
     options = BenchOptions(
         systems=tuple(systems.split(",")),
-        client_counts=tuple(int(count) for count in clients.split(",")),
+        client_counts=_counts(clients),
         kinds=tuple(kinds.split(",")),
         round_count=rounds,
         measure_s=seconds,
         value_bytes=value_bytes,
     )
     run_bench(options, console=Console())
+
+
+def _counts(clients: str) -> tuple[int, ...]:
+    from quorate.kernel.errors import UsageError
+
+    counts = tuple(int(count) if count.isdecimal() else 0 for count in clients.split(","))
+    if min(counts) < 1:
+        raise UsageError(f"--clients: whole numbers above 0, with commas, not {clients!r}")
+    return counts
 
 
 def bench_check(

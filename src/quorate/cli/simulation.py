@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from quorate.cli.paths import check_paths
+
 if TYPE_CHECKING:
     from quorate.lab.simulation import CampaignOptions, Level, SimOptions
 
@@ -48,7 +50,9 @@ def sim(
     first: Annotated[int, typer.Option("--first", help="The first seed.", min=0)] = 1,
     level: Annotated[str, typer.Option("--level", help=_LEVEL_HELP)] = "loop",
     nodes: Annotated[int, typer.Option("--nodes", help="0: drawn.", min=0, max=9)] = 0,
-    span: Annotated[float, typer.Option("--span", help="Simulated seconds of faults; 0: the level's.", min=0)] = 0.0,
+    span: Annotated[
+        float, typer.Option("--span", help="Simulated seconds of faults; 0: the level's.", min=0, max=86_400)
+    ] = 0.0,
     bug: Annotated[str | None, typer.Option("--bug", help="Plant a bug of the museum.")] = None,
     jobs: Annotated[int, typer.Option("--jobs", help="Processes of the local pool; 0: one per core.", min=0)] = 0,
     on: Annotated[str, typer.Option("--on", help=_ON_HELP)] = "local",
@@ -115,6 +119,7 @@ def _replay(options: "SimOptions", *, trace: bool, schedule: Path | None, save: 
     from quorate.lab.simulation import print_failure, run_one, schedule_lines
     from quorate.sim import FaultSchedule
 
+    check_paths(save)
     console = Console()
     if schedule is not None:
         try:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import inspect
+import math
 import resource
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ import uvloop
 from rich.console import Console
 
 from quorate.check import BUDGET_DEFAULT, Finding, Verdict, check, format_event
-from quorate.kernel import SECOND, NodeId, Seeds, errors
+from quorate.kernel import SECOND, NodeId, Seeds, errors, seconds
 from quorate.lab.card import print_card, print_schedule
 from quorate.lab.clients import Worker, final_reads
 from quorate.lab.faults import PlannedFault, plan_faults
@@ -36,6 +37,7 @@ from quorate.lab.statistics import availability, latencies, outages, throughput
 from quorate.lab.systems import AttachedSystem, Client, Leadership, QuorateSystem, Skewing, System, make_system
 from quorate.lab.workload import Bucket, Workload
 
+_FAULT_DURATION_MIN = seconds(0.1)
 _SAMPLE_INTERVAL_S = 0.2
 _PROBE_INTERVAL_S = 0.1
 _NODE_COUNT_MAX = 9
@@ -84,7 +86,9 @@ def _check_options(options: TrialOptions) -> None:
         raise errors.UsageError(f"a trial has 1 to {_NODE_COUNT_MAX} nodes, not {options.node_count}")
     if options.duration < SECOND:
         raise errors.UsageError("a trial lasts at least one second")
-    if options.worker_count < 1 or options.rate_per_second <= 0 or options.key_count < 1:
+    if options.fault_duration < _FAULT_DURATION_MIN:
+        raise errors.UsageError("a fault lasts at least a tenth of a second")
+    if options.worker_count < 1 or not 0 < options.rate_per_second < math.inf or options.key_count < 1:
         raise errors.UsageError("a trial needs at least one worker, one key and a rate above 0")
 
 

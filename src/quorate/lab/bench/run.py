@@ -33,6 +33,7 @@ _START_TIMEOUT_S = 20.0
 _BUSY = 0.9
 _PROGRAMS = {"quorate": sys.executable, "etcd": "etcd", "redis": "redis-server"}
 _PROTOCOLS = {"quorate": "redis", "etcd": "grpc", "redis": "redis-wait"}
+_KINDS = ("write", "read")
 
 Benched = QuorateSystem | EtcdSystem | RedisSystem
 
@@ -101,10 +102,13 @@ def run_bench(options: BenchOptions, *, console: Console | None = None) -> Bench
     """Start the clusters, measure in alternation, print as it goes and the medians at the end.
 
     Raises:
-        UsageError: no system of those asked for is installed.
+        UsageError: no such system or kind of load, or none of the systems is installed.
         Unreachable: a cluster never served.
     """
     console = console if console is not None else Console()
+    for kind in options.kinds:
+        if kind not in _KINDS:
+            raise errors.UsageError(f"no kind of load is named {kind!r} (known: {', '.join(_KINDS)})")
     present = tuple(name for name in options.systems if shutil.which(_program(name)) is not None)
     for name in options.systems:
         if name not in present:

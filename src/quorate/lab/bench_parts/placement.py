@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from quorate.kernel import Seeds
+from quorate.kernel.errors import UsageError
 from quorate.lab.bench_parts.timing import BenchRow, time_batch, time_each
 from quorate.placement import (
     AnchorHash,
@@ -51,6 +52,8 @@ def compare_all(
     *, node_count: int = 100, replica_count: int = 3, key_count: int = 1_000_000, seed: int = 1
 ) -> list[ComparisonRow]:
     """Return a row of figures for each placement, speed included. Needs NumPy; about half a minute for 100 nodes."""
+    if replica_count > node_count:
+        raise UsageError(f"{replica_count} copies of each key need as many nodes; there are {node_count}")
     keys = np.arange(key_count)
     texts = [f"key {number}" for number in range(_SINGLE_COUNT)]
     rows = []

@@ -54,6 +54,7 @@ class CompareOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def plans(self) -> list[RunPlan]:
         """Return all runs, design by design."""
+        designs = self.parsed()
         timeline = Timeline(harm=Duration(round(self.span_s * seconds(1))))
         network = Network(latency=seconds(self.latency_ms / 1000), jitter=seconds(self.jitter_ms / 1000))
         return [
@@ -66,7 +67,7 @@ class CompareOptions(msgspec.Struct, frozen=True, kw_only=True):
                 load=Load(rate=self.rate),
                 network=network,
             )
-            for design in self.parsed()
+            for design in designs
             for scenario in dict.fromkeys(self.scenarios)
             for seed in dict.fromkeys(self.seeds)
         ]

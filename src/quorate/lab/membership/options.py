@@ -4,6 +4,7 @@ import msgspec
 
 from quorate.kernel import Duration, seconds
 from quorate.kernel.errors import UsageError
+from quorate.protocols.swim import PROFILES
 
 MEMBER_COUNT_MAX = 20_000
 
@@ -24,6 +25,8 @@ class MembershipOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.member_counts or not all(1 <= count <= MEMBER_COUNT_MAX for count in self.member_counts):
             raise UsageError(f"members: numbers from 1 to {MEMBER_COUNT_MAX}")
+        if self.profile not in PROFILES:
+            raise UsageError(f"profile: one of {', '.join(PROFILES)}, not {self.profile!r}")
         if not 0 <= self.loss < 1:
             raise UsageError("loss: a share from 0 to below 1")
         if self.quiet_span < 1 or self.loss_span < 0:
