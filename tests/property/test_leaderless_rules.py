@@ -93,7 +93,7 @@ def test_a_tombstone_is_seen_as_nothing_and_says_since_when(name: str, schedule:
     name=st.sampled_from(NAMES), garbage=st.binary(max_size=60), first=st.sampled_from([b"", b"\x01", b"\x02", b"\x7f"])
 )
 def test_garbage_is_malformed_and_nothing_else(name: str, garbage: bytes, first: bytes) -> None:
-    """A peer's cell is refused, or is a cell; a client's token is refused, or ignored."""
+    """A peer's cell is refused, or is a cell; a client's token is refused, or of no consequence."""
     rule = rule_named(name)
     stamp = HybridStamp(T0, 0, 1)
     mine = rule.change(b"", Put(b"v"), actor=1, stamp=stamp, context=b"")

@@ -149,9 +149,7 @@ def explore(
     html: Annotated[Path | None, typer.Option("--html", help="Draw the counterexample there.")] = None,
     transcript: Annotated[Path | None, typer.Option("--transcript", help="Write the counterexample there.")] = None,
     replay: Annotated[Path | None, typer.Option("--replay", help="Run a transcript and compare its answers.")] = None,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Run the counterexample in the simulated world.")
-    ] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Run the example in the simulated world.")] = False,
 ) -> None:
     """Visit every state of a machine or system in a scope. Exit status 0: all holds, 1: it does not, 2: not known."""
     from quorate.kernel.errors import UsageError

@@ -257,5 +257,8 @@ def _witness_lines(card: Card) -> list[Text]:
     run = next(run for run in card.runs if run.judgement.verdicts[weakest] == "invalid")
     lines = [Text(), Text(f"{weakest} is refuted under {run.plan.scenario}", style="bold red")]
     lines.append(Text(f"  {run.judgement.explanation}"))
-    lines += [Text(f"    {line}", style="dim") for line in run.judgement.witness[:_WITNESS_SHOWN_MAX]]
+    shown = run.judgement.witness[:_WITNESS_SHOWN_MAX]
+    lines += [Text(f"    {line}", style="dim") for line in shown]
+    if run.judgement.witness_count > len(shown):
+        lines.append(Text(f"    and {run.judgement.witness_count - len(shown)} more operations", style="dim"))
     return lines

@@ -191,6 +191,7 @@ def judge(operations: Sequence[Operation]) -> Judgement:
         weakest=weakest,
         explanation=finding.explanation if finding is not None else "",
         witness=tuple([_told(o) for o in finding.witness[:_WITNESS_COUNT_MAX]]) if finding is not None else (),
+        witness_count=len(finding.witness) if finding is not None else 0,
     )
 
 

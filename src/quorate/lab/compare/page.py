@@ -306,9 +306,11 @@ def _witness(card: Card) -> str:
         return ""
     run = next(run for run in card.runs if run.judgement.verdicts[weakest] == "invalid")
     lines = "".join([f"<li>{html.escape(line)}</li>" for line in run.judgement.witness])
+    left_count = run.judgement.witness_count - len(run.judgement.witness)
+    rest = f"<p>and {left_count} more operations</p>" if left_count > 0 else ""
     return (
         f'<div class="witness"><b>{weakest}</b> is refuted under {run.plan.scenario}, seed {run.plan.seed}. '
-        f"{html.escape(run.judgement.explanation)}<ol>{lines}</ol></div>"
+        f"{html.escape(run.judgement.explanation)}<ol>{lines}</ol>{rest}</div>"
     )
 
 

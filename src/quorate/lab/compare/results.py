@@ -99,6 +99,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     # Of the weakest that is refuted: why, and the operations that show it.
     explanation: str = ""
     witness: tuple[str, ...] = ()
+    # How many operations it takes: more than are told where the witness is long.
+    witness_count: int = 0
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -112,7 +112,8 @@ class CellRule:
         """Return the cell after a change; see `Rule.change`.
 
         Raises:
-            ChangeRefused: WRONGTYPE: another kind is alive; ERR: there is no such kind here; or the kind's own reason.
+            ChangeRefused: WRONGTYPE: another kind is alive; BADTOKEN: the context is none of this keyspace's; ERR: no
+                such kind is here; or the kind's own reason.
         """
         code = self._codes.get(type(change))
         is_alone = not cell or cell[0] == code
@@ -120,7 +121,11 @@ class CellRule:
             # Almost always: nothing there but the kind of the change.
             return self._kinds[code].change(cell, change, actor=actor, stamp=stamp, context=context)
         parts = self._parts(cell)
-        contexts = self._tokens(context)
+        try:
+            contexts = self._parts(context)
+        except Malformed as cause:
+            # Taken for "nothing was read" it would leave every value that the client meant to replace.
+            raise ChangeRefused("BADTOKEN", "the context is not a token of this keyspace") from cause
         if code is None:
             for code in list(parts) or [self._string.code]:
                 kind, known = self._kinds[code], contexts.get(code, b"")

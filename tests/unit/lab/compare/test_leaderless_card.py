@@ -109,7 +109,14 @@ def test_cards_stand_side_by_side_with_their_predictions() -> None:
     page = render_page(found)
     assert page == render_page(again)
     assert "PA/EL" in page
-    assert loose.runs[1].judgement.witness[0].split("  ")[0] in page
+    judgement = loose.runs[1].judgement
+    assert judgement.witness[0].split("  ")[0] in page
+    assert "more operations" not in page
+    # A long witness is not shown whole, and that is said.
+    judgement = msgspec.structs.replace(judgement, witness_count=len(judgement.witness) + 3)
+    runs = [loose.runs[0], msgspec.structs.replace(loose.runs[1], judgement=judgement)]
+    loose = msgspec.structs.replace(loose, runs=runs)
+    assert "and 3 more operations" in render_page(msgspec.structs.replace(found, cards=[loose]))
 
 
 @pytest.mark.slow

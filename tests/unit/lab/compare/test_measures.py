@@ -93,6 +93,7 @@ def test_the_strongest_and_the_weakest_model_are_named_with_a_witness() -> None:
     assert found.weakest == "pram"
     assert found.verdicts["linearizable"] == "invalid"
     assert any("answered 1" in line for line in found.witness)
+    assert found.witness_count == len(found.witness)
     assert judge(WRITES).strongest == "linearizable"
     assert judge(WRITES).witness == ()
 

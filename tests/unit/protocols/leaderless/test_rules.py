@@ -124,3 +124,15 @@ def test_only_a_put_under_lww_needs_no_dot() -> None:
 def test_an_unknown_rule_is_refused_by_name(name: str) -> None:
     with pytest.raises(ConfigError, match="conflicts"):
         rule_named(name)
+
+
+@pytest.mark.parametrize("name", ["lww", "siblings", "crdt"])
+@pytest.mark.parametrize("token", [b"garbage", b"\x7f", b"\x08\x00"])
+def test_what_is_no_token_is_refused_not_taken_for_nothing_read(name: str, token: bytes) -> None:
+    """Every value that the client meant to replace would stay, and one more beside them."""
+    rule = rule_named(name)
+    cell = rule.change(b"", Put(b"v"), actor=1, stamp=HybridStamp(T0, 0, 1), context=b"")
+    for mine in (b"", cell):
+        with pytest.raises(ChangeRefused) as refused:
+            rule.change(mine, Put(b"w"), actor=1, stamp=HybridStamp(T0 + 1, 0, 1), context=token)
+        assert refused.value.word == "BADTOKEN"
