@@ -20,7 +20,6 @@ from quorate.check import (
 )
 from quorate.kernel import errors
 
-_EXACT: Final = ("serializable", "strict-serializable")
 _STATED: Final = ("serializable", "strong-session-serializable", "strict-serializable")
 _SNAPSHOTS: Final = ("snapshot-isolation", "strong-session-snapshot-isolation", "strong-snapshot-isolation")
 
@@ -111,8 +110,9 @@ def _isolation(history: History, options: JudgeOptions, kind: str) -> Finding:
 
 
 def _exact(history: History, options: JudgeOptions, kind: txn.Kind) -> Finding:
-    if options.level not in _EXACT:
-        raise errors.UsageError(f"exact search judges {' or '.join(_EXACT)}, not {options.level!r}")
+    known = ("serializable", "strict-serializable", *_SNAPSHOTS)
+    if options.level not in known:
+        raise errors.UsageError(f"exact search judges {', '.join(known)}, not {options.level!r}")
     level = cast("txn.ExactLevel", options.level)
     return txn.check_exactly(history, kind, level, budget=options.budget)
 

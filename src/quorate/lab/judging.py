@@ -1,5 +1,6 @@
 """Judging a recorded history from a file, in words; reading and writing histories in other notations."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,10 @@ FORMATS: Final = ("jsonl", "edn", "edn-keyed", "etcd-log", "maelstrom")
 TARGETS: Final = ("jsonl", "edn", "edn-keyed", "shiviz")
 """Notations that histories are written in."""
 
+# A history that is held takes about so many times its file.
+_MEMORY_FACTOR: Final = 6
+_SMALLER: Final = "judge linearizability of JSON lines with --stream, or a part of the history"
+
 _STATUSES: Final = {"valid": 0, "invalid": 1, "unknown": 2}
 _SUFFIXES: Final = {".edn": "edn", ".log": "etcd-log"}
 
@@ -46,23 +51,44 @@ def read_history(path: Path, notation: str | None = None) -> History:
     """
     chosen = _SUFFIXES.get(path.suffix, "jsonl") if notation is None else notation
     try:
+        _refuse_too_large(path)
         match chosen:
             case "jsonl":
                 with path.open("rb") as lines:
                     return History.from_lines(lines)
             case "edn" | "edn-keyed":
-                return formats.read_jepsen(path.read_text("utf-8"), keyed=chosen == "edn-keyed")
+                with path.open("rb") as lines:
+                    return formats.read_jepsen(_decoded(lines), keyed=chosen == "edn-keyed")
             case "maelstrom":
-                return from_maelstrom(formats.read_jepsen(path.read_text("utf-8")))
+                with path.open("rb") as lines:
+                    return from_maelstrom(formats.read_jepsen(_decoded(lines)))
             case "etcd-log":
-                with path.open(encoding="utf-8") as texts:
-                    return formats.read_etcd_log(texts)
+                with path.open("rb") as lines:
+                    return formats.read_etcd_log(_decoded(lines))
             case _:
                 raise errors.UsageError(f"no notation is named {chosen!r}; there are {', '.join(FORMATS)}")
     except OSError as cause:
         raise errors.UsageError(f"cannot read {path}: {cause.strerror}") from cause
-    except UnicodeDecodeError as cause:
-        raise BadHistory(f"{path} is not UTF-8: {cause.reason} at byte {cause.start}") from cause
+    except MemoryError as cause:
+        raise errors.UsageError(f"{path} does not fit into memory; {_SMALLER}") from cause
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Refuse a file that cannot fit, before minutes are spent on it and the system ends something in its despair."""
+    needed = path.stat().st_size * _MEMORY_FACTOR
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise errors.UsageError(
+            f"{path} would take about {needed / 1e9:,.1f} GB of memory and there are {there / 1e9:,.1f}; {_SMALLER}"
+        )
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as cause:
+            raise BadHistory(f"this is not UTF-8: {cause.reason} at byte {cause.start + 1}", line=number) from cause
 
 
 def from_maelstrom(history: History) -> History:

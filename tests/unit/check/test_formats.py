@@ -146,3 +146,37 @@ def test_a_shiviz_log_lets_a_read_follow_its_write():
         'process-2 {"process-2":1}', 'invoke read "x"',
         'process-2 {"process-1":1,"process-2":2}', 'ok read "x" 1',
     ]  # fmt: skip
+
+
+def test_a_history_is_the_same_read_whole_line_by_line_or_from_one_vector():
+    """Text in quotation marks may go on over the ends of lines."""
+    text = JEPSEN.replace(":value 2", ':value "two\nlines ] } [ of \\" text"')
+    whole = read_jepsen(text)
+    assert read_jepsen(text.splitlines(keepends=True)).events == whole.events
+    assert read_jepsen(iter(["[", *text.splitlines(keepends=True), "]"])).events == whole.events
+    assert "\n" in whole.events[-1].value
+
+
+@pytest.mark.parametrize(
+    ("end", "line", "words"),
+    [
+        ("{:type :ok, :f :read, :val", 2, "{ is never closed"),
+        ("{:type :ok,\n :f :read, :value [1 2\n", 3, "[ is never closed"),
+        ('{:type :ok, :value "half\n of it', 2, "quotation marks"),
+        ("{:type :ok ;", 2, "{ is never closed"),
+    ],
+)
+def test_a_file_that_was_cut_off_is_one_error_with_the_line_of_what_is_open(end, line, words):
+    first = "{:type :invoke, :f :read, :value nil, :process 0, :time 1, :index 0}\n"
+    for text in (first + end, (first + end).splitlines(keepends=True), ["[", first, *end.splitlines(keepends=True)]):
+        with pytest.raises(BadHistory) as caught:
+            read_jepsen(text)
+        assert caught.value.line == line
+        assert words in str(caught.value)
+
+
+def test_a_fault_in_a_vector_of_operations_is_told_with_its_own_line():
+    first = "[{:type :invoke, :f :read, :value nil, :process 0, :time 1, :index 0}\n"
+    with pytest.raises(BadHistory) as caught:
+        read_jepsen(first + "{:type :ok, :process 0}]")
+    assert caught.value.line == 2

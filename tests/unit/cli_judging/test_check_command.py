@@ -1,11 +1,12 @@
 """`quorate check`: every judge by name, every notation in and out, one sentence for what cannot be judged."""
 
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
 
-from quorate.check import MODELS, History
+from quorate.check import MODELS, BadHistory, History
 from quorate.cli.app import app
 from quorate.kernel.errors import UsageError
 from quorate.lab.checkers import JUDGES, JudgeOptions
@@ -216,3 +217,22 @@ def test_a_file_is_judged_while_it_is_read(run, text, status):
     assert result.exit_code == status
     assert ("process 2: read" in result.stdout) == (status == 1)
     assert isinstance(run(text, "--model", "sequential", "--stream").exception, UsageError)
+
+
+def test_a_file_that_cannot_fit_into_memory_is_refused_before_it_is_read(run, tmp_path):
+    """Sparse: it takes no room on the disk."""
+    huge = tmp_path / "huge.jsonl"
+    huge.write_bytes(b"")
+    os.truncate(huge, 1 << 42)
+    result = CliRunner().invoke(app, ["check", str(huge)])
+    assert isinstance(result.exception, UsageError)
+    assert "--stream" in str(result.exception)
+    assert run(CALM).exit_code == 0
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(tmp_path):
+    path = tmp_path / "history.edn"
+    path.write_bytes(b"{:type :invoke, :f :read, :process 0}\n{:type :ok, \xff}\n")
+    with pytest.raises(BadHistory) as caught:
+        read_history(path)
+    assert caught.value.line == 2

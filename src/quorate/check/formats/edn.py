@@ -7,12 +7,15 @@ Source: the EDN format description (edn-format).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from quorate.check.history import BadHistory, Value
 
 DEPTH_MAX: Final = 200
+
+# Characters that are read at once.
+_CHUNK: Final = 1 << 16
 
 _TOKEN: Final = re.compile(
     r"""(?P<space>[\s,]+|;[^\n]*)
@@ -34,37 +37,68 @@ _INTEGER: Final = re.compile(r"[+-]?\d+N?")
 _FLOAT: Final = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?M?")
 
 
-def parse_edn(text: str) -> Iterator[tuple[int, Value]]:
+def parse_edn(text: str | Iterable[str], *, is_opened: bool = False) -> Iterator[tuple[int, Value]]:
     """Yield each value in a text with the number of the line where it begins.
 
-    Raises:
-        BadHistory: with the line of the first fault.
+    Args:
+        text: whole, or line by line, each with its end; then only what is being read is held.
+        is_opened: of a vector or list that is no part of another, yield the items instead.
 
-    Complexity: O(len(text)).
+    Raises:
+        BadHistory: with the line of the first fault; of what is never closed, the line where it was opened.
+
+    Complexity: O(length of the text).
     """
-    reader = _Reader(text)
+    reader = _Reader(iter((text,) if isinstance(text, str) else text))
     while reader.has_more():
         line = reader.line
-        yield line, reader.value(0)
+        if not is_opened or reader.text[reader.place] not in "[(":
+            yield line, reader.value(0)
+            continue
+        opening = reader.take()
+        while reader.has_item(opening, line):
+            at = reader.line
+            yield at, reader.value(1)
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.lines = lines
+        self.text = ""
         self.place = 0
         self.line = 1
+        # The token that `has_more` found, not taken yet.
+        self.found: re.Match[str] | None = None
+
+    def _refill(self) -> bool:
+        """Put more lines behind what is not read yet: as much again, so that long texts are not copied for each."""
+        rest = self.text[self.place :]
+        wanted = max(_CHUNK, len(rest))
+        more: list[str] = []
+        for line in self.lines:
+            more.append(line)
+            wanted -= len(line)
+            if wanted <= 0:
+                break
+        self.text, self.place = rest + "".join(more), 0
+        return bool(more)
 
     def has_more(self) -> bool:
-        while self.place < len(self.text):
+        while self.place < len(self.text) or self._refill():
             match = _TOKEN.match(self.text, self.place)
             if match is None:
-                raise self.fault(f"what begins with {self.text[self.place : self.place + 10]!r} is not EDN")
-            if match.lastgroup == "discard":
+                if self.text[self.place] != '"':
+                    raise self.fault(f"what begins with {self.text[self.place : self.place + 10]!r} is not EDN")
+                # Only text in quotation marks goes on over the end of a line.
+                if not self._refill():
+                    raise self.fault("the file ends within a text in quotation marks that begins here")
+            elif match.lastgroup == "discard":
                 self.place = match.end()
                 self.value(0)
             elif match.lastgroup == "space":
                 self._take(match)
             else:
+                self.found = match
                 return True
         return False
 
@@ -72,15 +106,36 @@ class _Reader:
         return BadHistory(sentence, line=self.line)
 
     def _take(self, match: re.Match[str]) -> None:
-        self.line += match.group().count("\n")
+        word = match.group()
+        if "\n" in word:
+            self.line += word.count("\n")
         self.place = match.end()
+
+    def take(self) -> str:
+        """Take the token that `has_more` found."""
+        match = self.found
+        assert match is not None, "has_more looked"
+        self._take(match)
+        return match.group()
+
+    def has_item(self, opening: str, line: int) -> bool:
+        """Say whether a collection goes on; take its end."""
+        if not self.has_more():
+            raise BadHistory(f"{opening} is never closed: the file ends within it", line=line)
+        closing = self.text[self.place]
+        if closing not in "])}":
+            return True
+        if closing != _CLOSING[opening]:
+            raise self.fault(f"{opening} is closed by {closing}")
+        self.place += 1
+        return False
 
     def value(self, depth: int) -> Value:
         if depth > DEPTH_MAX:
             raise self.fault(f"values are nested deeper than {DEPTH_MAX}")
         if not self.has_more():
             raise self.fault("the text ends within a value")
-        match = _TOKEN.match(self.text, self.place)
+        match = self.found
         assert match is not None, "has_more looked"
         self._take(match)
         word = match.group()
@@ -101,16 +156,9 @@ class _Reader:
 
     def _collection(self, opening: str, depth: int) -> Value:
         items: list[Value] = []
-        while True:
-            if not self.has_more():
-                raise self.fault(f"{opening} is never closed")
-            if self.text[self.place] in "])}":
-                break
+        line = self.line
+        while self.has_item(opening, line):
             items.append(self.value(depth + 1))
-        closing = self.text[self.place]
-        if closing != _CLOSING[opening]:
-            raise self.fault(f"{opening} is closed by {closing}")
-        self.place += 1
         if opening != "{":
             return items
         if len(items) % 2:

@@ -9,13 +9,13 @@ from quorate.check.history import BadHistory, Event, EventType, History, Value
 _TYPES: Final = ("invoke", "ok", "fail", "info")
 
 
-def read_jepsen(text: str, *, keyed: bool = False) -> History:
-    """Return a history from EDN: one operation map after another, or one vector of all.
+def read_jepsen(text: str | Iterable[str], *, keyed: bool = False) -> History:
+    """Return a history from EDN: one operation map after another, or vectors of them.
 
     Processes that are not numbers (`:nemesis`) are kept as notes. Missing times and indexes follow from the order.
 
     Args:
-        text: the whole file.
+        text: the whole file, or its lines with their ends: then only the events are held.
         keyed: values are [key value] pairs, as `jepsen.independent` writes them.
 
     Raises:
@@ -23,10 +23,9 @@ def read_jepsen(text: str, *, keyed: bool = False) -> History:
     """
     events: list[Event] = []
     lines: list[int] = []
-    for line, form in parse_edn(text):
-        for row in form if isinstance(form, list) else [form]:
-            events.append(_event(row, events, line, keyed=keyed))
-            lines.append(line)
+    for line, row in parse_edn(text, is_opened=True):
+        events.append(_event(row, events, line, keyed=keyed))
+        lines.append(line)
     return History(events, lines=lines)
 
 

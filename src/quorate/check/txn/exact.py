@@ -1,4 +1,7 @@
-"""Serializability by search: exact, exponential, for small histories. The referee of the inferring checkers."""
+"""Serializability and snapshot isolation by search: exact, exponential, for small histories.
+
+The referee of the inferring checkers.
+"""
 
 from collections.abc import Hashable, Iterable
 from typing import Literal
@@ -9,9 +12,10 @@ from quorate.check.finding import BUDGET_DEFAULT, Finding
 from quorate.check.history import NEVER, History, Operation
 from quorate.check.linear import check
 from quorate.check.models import Model, State, together
-from quorate.check.txn.transactions import Kind, parse
+from quorate.check.txn.exact_snapshots import EXACT_SNAPSHOT_LEVELS, ExactSnapshotLevel, search_snapshots
+from quorate.check.txn.transactions import Kind, Transaction, parse
 
-ExactLevel = Literal["serializable", "strict-serializable"]
+ExactLevel = Literal["serializable", "strict-serializable"] | ExactSnapshotLevel
 
 
 def check_exactly(
@@ -21,17 +25,19 @@ def check_exactly(
     *,
     budget: int = BUDGET_DEFAULT,
 ) -> Finding:
-    """Say whether some serial order of the transactions explains all that was read.
+    """Say whether some order explains all that was read: of whole transactions, or of their starts and commits.
 
     Args:
         history: transactions, as for `check_list_append` and `check_rw_register`.
         kind: what their steps are.
-        level: strict serializability also respects the order of time.
+        level: the strict and strong ones also respect the order of time, a session's that of each process.
         budget: steps of search.
 
     Complexity: exponential in the transactions that may be in any order: all of them, for plain serializability.
     """
     transactions = parse(history, kind)
+    if level not in {"serializable", "strict-serializable"}:
+        return _check_snapshots(transactions, kind, level, budget)
     rows = []
     for transaction in transactions:
         call, done = transaction.call, transaction.done
@@ -45,6 +51,23 @@ def check_exactly(
         )
     finding = check(rows, _model(kind), budget=budget)
     return msgspec.structs.replace(finding, model=level)
+
+
+def _check_snapshots(transactions: list[Transaction], kind: Kind, level: ExactLevel, budget: int) -> Finding:
+    chosen = next(name for name in EXACT_SNAPSHOT_LEVELS if name == level)
+    verdict, spent = search_snapshots(transactions, _model(kind).follow, chosen, budget)
+    count = len(transactions)
+    if verdict is None:
+        words = f"the budget of {budget} steps did not suffice"
+        return Finding(verdict="unknown", model=level, explanation=words, budget_spent=spent, operation_count=count)
+    if verdict:
+        words = f"{count} transactions have starts and commits that explain them"
+        return Finding(verdict="valid", model=level, explanation=words, budget_spent=spent, operation_count=count)
+    return Finding(
+        verdict="invalid", model=level, budget_spent=spent, operation_count=count,
+        explanation=f"no starts and commits of the {count} transactions explain what was read.",
+        witness=tuple(t.operation for t in transactions if t.outcome != "fail"),
+    )  # fmt: skip
 
 
 def _model(kind: Kind) -> Model:
