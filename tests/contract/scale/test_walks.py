@@ -35,6 +35,12 @@ def test_walks_on_an_engine_find_the_same_counterexample_on_any_number_of_proces
     assert explored(OPTIONS, "local:1", tmp_path / "walks") == alone
 
 
+def test_walks_that_refute_nothing_say_what_that_means() -> None:
+    text = StringIO()
+    assert run_exploration(ExploreOptions(name="2pc", walk_count=5), Console(file=text, width=200)) == 2
+    assert "these walks refute nothing, which proves nothing" in text.getvalue()
+
+
 def test_a_search_is_not_spread_by_this_option() -> None:
     """It has workers of its own."""
     with pytest.raises(UsageError, match="--workers"):

@@ -75,6 +75,8 @@ def _walk(made: Explorable, options: ExploreOptions, console: Console, *, on: st
         console.print(f"reached in {count} of {walks.walk_count} walks: {name}", highlight=False)
     met = f", {walks.shape_count} shapes and marks met" if options.is_guided else ""
     console.print(f"{walks.walk_count} walks, {walks.step_count} choices{met}, seed {options.seed}", highlight=False)
+    if not walks.counterexamples:
+        console.print("these walks refute nothing, which proves nothing", highlight=False)
     return 1 if walks.counterexamples else 2
 
 
