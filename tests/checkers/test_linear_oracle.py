@@ -10,7 +10,7 @@ import random
 import msgspec
 import pytest
 
-from quorate.check import NEVER, BadHistory, Recipe, brute_force, check, generate, model_named
+from quorate.check import NEVER, BadHistory, Operation, Recipe, brute_force, check, generate, model_named
 from quorate.check.linear import (
     Problem,
     judge_append_register,
@@ -285,3 +285,13 @@ def test_engines_agree_with_brute_force_on_very_many_histories(name):
 @pytest.mark.parametrize("name", sorted(FAST))
 def test_fast_paths_agree_with_brute_force_on_very_many_histories(name):
     assert compare_distinct(name, 10_000, SOAK_COUNT) > 300
+
+
+def test_what_needs_no_search_needs_no_budget():
+    """Five million operations with values that differ were unknown, as each counted as a step."""
+    rows = [Operation(process=1, f="write", value=n, call=2 * n, done=2 * n + 1) for n in range(1, 50)]
+    finding = check(rows, "register", budget=10)
+    assert finding.is_valid
+    assert finding.budget_spent == 0
+    stale = Operation(process=2, f="read", result=1, call=200, done=201)
+    assert check([*rows, stale], "register", budget=10).verdict == "invalid"

@@ -5,7 +5,7 @@ they were answered, which is nearly an order that explains them. And where a val
 (values that are written to a key once, counters that only grow), it is not replaced while somebody has still to see it.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final
 
 from quorate.check.history import NEVER, Operation
@@ -39,11 +39,16 @@ class Orders:
         Complexity: O(places × states) states at worst, each O(sessions + keys).
         """
         start = ((0,) * len(self.sessions), (self.model.initial,) * len(self.keys))
-        stack = [start]
+        # Moves are made when their turn comes: mostly the first is right, and the others are never looked at.
+        stack: list[Iterator[tuple[Places, States]]] = [iter((start,))]
         tried: dict[tuple[Places, States], None] = {}
         spent, price = 0, 1 + (len(self.sessions) + len(self.keys)) // STEP_WIDTH
         while stack:
-            places, states = stack.pop()
+            move = next(stack[-1], None)
+            if move is None:
+                stack.pop()
+                continue
+            places, states = move
             spent += price
             if spent > budget:
                 return None, spent
@@ -55,27 +60,23 @@ class Orders:
             if (places, states) in tried:
                 continue
             tried[places, states] = None
-            stack.extend(self._moves(places, states))
+            stack.append(self._moves(places, states))
         return False, spent
 
-    def _moves(self, places: Places, states: States) -> list[tuple[Places, States]]:
-        """Return what can come next, the most promising last."""
+    def _moves(self, places: Places, states: States) -> Iterator[tuple[Places, States]]:
+        """Yield what can come next, the most promising first."""
         ready = [
             (session[place].done, number)
             for number, (session, place) in enumerate(zip(self.sessions, places, strict=True))
             if place < len(session)
         ]
-        found: list[tuple[Places, States]] = []
-        for _, number in sorted(ready, reverse=True):
+        for _, number in sorted(ready):
             place = places[number]
             operation, key = self.sessions[number][place], self.key_at[number][place]
             moved = (*places[:number], place + 1, *places[number + 1 :])
-            found.extend(
-                (moved, (*states[:key], after, *states[key + 1 :]))
-                for after in self.model.follow(states[key], operation)
-                if after == states[key] or not self._is_needed(key, states[key], moved)
-            )
-        return found
+            for after in self.model.follow(states[key], operation):
+                if after == states[key] or not self._is_needed(key, states[key], moved):
+                    yield moved, (*states[:key], after, *states[key + 1 :])
 
     def _is_needed(self, key: int, state: Hashable, places: Places) -> bool:
         """Say whether a value that cannot come back has still to be seen by somebody."""

@@ -49,7 +49,8 @@ def judge_view(
     while reads:
         spent += len(past) * (1 + len(past) // STEP_BITS)
         if spent > budget:
-            return None, spent
+            # The round is not made, so it is not told as spent.
+            return None, budget + 1
         before = _before(edges, past, bits)
         if before is None:
             process = memory.operations[session[0]].process
