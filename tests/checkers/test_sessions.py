@@ -7,6 +7,7 @@ import pytest
 
 from quorate.check import Operation, refutes
 from quorate.check.weak import GUARANTEES, check_causal, check_sessions
+from quorate.check.weak.memory import acyclic_order, find_cycle
 
 RYW, MR, MW, WFR = GUARANTEES
 
@@ -164,3 +165,41 @@ def test_all_own_writes_are_older_than_what_is_read_though_writes_are_not_monoto
     assert not check_sessions(back, [RYW]).is_valid
     assert check_sessions(back[:3], [RYW]).is_valid
     assert check_sessions([*back[:2], back[3]], [RYW]).is_valid
+
+
+def test_a_witness_is_a_short_cycle():
+    """Long sessions, and two that disagree on two versions: nobody wants to read the rest."""
+    long = [(1, "w", "x", n) for n in range(1, 40)]
+    swap = [(2, "r", "x", 30), (2, "r", "x", 7)]
+    finding = check_sessions(rows(*long, *swap), [MR], versions_by_time=True)
+    assert {o.value or o.result for o in finding.witness} == {7, 30}
+    finding = check_sessions(rows(*long, (1, "r", "x", 3)))
+    assert finding.verdict == "invalid"
+
+
+@pytest.mark.slow
+def test_cycles_are_real_and_short():
+    for seed in range(300):
+        rng = random.Random(seed)
+        size = rng.randrange(2, 12)
+        edges = [dict.fromkeys(n for n in range(size) if n != m and rng.random() < 0.3) for m in range(size)]
+        if acyclic_order(edges) is None:
+            cycle = find_cycle(edges)
+            assert len(set(cycle)) == len(cycle)
+            assert all(after in edges[node] for node, after in itertools.pairwise([*cycle, cycle[0]]))
+            assert len(cycle) == len(shortest(edges, cycle[0]))
+
+
+def shortest(edges, start):
+    layer, seen = [[start]], set()
+    while layer:
+        following = []
+        for path in layer:
+            for target in edges[path[-1]]:
+                if target == start:
+                    return path
+                if target not in seen:
+                    seen.add(target)
+                    following.append([*path, target])
+        layer = following
+    return None
