@@ -129,21 +129,23 @@ def elections(
     print_elections(console, rows, span=span)
 
 
+_FAULTS = typer.Option(
+    "--faults",
+    help="With commas: none, slow-link, minority, majority, one-way, kill, zone, skew, shatter.",
+    show_default="all but the last two",
+)
+
+
 @app.command()
 def designs(
     designs: Annotated[
         list[str],
         typer.Argument(
-            help="raft[:lease,election=MS] or leaderless[:n=3,r=2,w=2,sloppy,eager,repair=…,rule=…,hints=no,"
-            "anti-entropy=no]; w=0 is fire and forget."
+            help="raft or leaderless, with options behind a colon. raft: lease, election=MS. leaderless: n=3, r=2, "
+            "w=2 (0: fire and forget), sloppy, eager, repair=…, rule=…, hints=no, anti-entropy=no."
         ),
     ],
-    faults: Annotated[
-        str,
-        typer.Option(
-            "--faults", help="With commas: none, slow-link, minority, majority, one-way, kill, zone, skew, shatter."
-        ),
-    ] = "none,slow-link,minority,majority,one-way,kill,zone",
+    faults: Annotated[str, _FAULTS] = "none,slow-link,minority,majority,one-way,kill,zone",
     seeds: Annotated[str, typer.Option("--seeds", help="With commas; each is one more run of everything.")] = "1",
     nodes: Annotated[int, typer.Option("--nodes", help="3, or 5 to 9, in three zones.")] = 5,
     rate: Annotated[float, typer.Option("--rate", help="Operations a second, through all nodes.")] = 120.0,

@@ -1,6 +1,7 @@
 """The command line explains itself, and an error is one sentence."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,11 @@ def test_a_file_that_is_no_schedule_is_named(
     with pytest.raises(SystemExit):
         main()
     assert "is no schedule of faults" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_no_help_is_cut_off_on_a_narrow_screen(path: tuple[str, ...]) -> None:
+    """A long word without a space ends in the table's own dots, and what it said is gone."""
+    shown = RUNNER.invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).output.splitlines()
+    assert all(len(line) <= 80 for line in shown)
+    assert not [line for line in shown if re.search(r"[a-z]…", line)]
