@@ -180,3 +180,28 @@ def test_a_fault_in_a_vector_of_operations_is_told_with_its_own_line():
     with pytest.raises(BadHistory) as caught:
         read_jepsen(first + "{:type :ok, :process 0}]")
     assert caught.value.line == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{:a 1, :b :c :d "t; } x", :e nil}',
+        "{:a -1.5e3,:b true}",
+        '{ :a ""  , :b 7N }',
+        "{}",
+        "{:a 1 :a 2}",
+        "{:type :ok, :f :txn}",
+    ],
+)
+def test_a_plain_map_is_the_same_at_once_and_word_by_word(text):
+    """A comment in it forbids the short way."""
+    assert value_of(text) == value_of(text[:-1] + " ;words\n}")
+
+
+@pytest.mark.parametrize("text", ["{:a}", "{:a 1 :b}", "{:a 1 2 3}", "{:a #_ 1 2}", "{:a/b 1}", "{:a \\b}"])
+def test_what_only_looks_plain_takes_the_long_way(text):
+    if text in {"{:a}", "{:a 1 :b}"}:
+        with pytest.raises(BadHistory):
+            value_of(text)
+    else:
+        assert value_of(text) in ({"a": 1, "2": 3}, {"a": 2}, {"a/b": 1}, {"a": "b"}, {"a": 1})
