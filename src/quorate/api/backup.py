@@ -107,7 +107,8 @@ def save_snapshot(directory: Path, file: Path, console: Console) -> None:
             partial.replace(file)
             console.print(f"{file}: {sum(state.key_counts()):,} keys as of index {state.applied_index}")
             for name, count, _chunks in shares:
-                console.print(f"{file}: {count:,} copies of keyspace {name}, which other nodes hold a part of too")
+                # Of one node: the other files are needed as well.
+                console.print(f"{file}: {count:,} copies of keyspace {name}, those of this node", soft_wrap=True)
         finally:
             base.close()
 
