@@ -362,3 +362,24 @@ def test_a_keyspace_that_is_not_declared_any_more_rests_and_comes_back() -> None
             assert await db.keyspace("carts").get("k", level="ALL") == b"kept"
 
         run(world, main())
+
+
+def test_a_broken_link_is_a_peer_that_is_down_whatever_the_failure_detector_believes() -> None:
+    """SWIM over a wide network takes half a minute or more; the link is closed after a second and a half of silence."""
+    slow = Keyspace(replication=Replication(by="leaderless", detector="wan"), database=3)
+    with World(7) as world:
+        cluster = made(world, {"slow": slow})
+
+        async def main() -> None:
+            cluster.start()
+            machine = lambda: cluster.servers[NodeId(1)].node.available[group_of("slow")].machine  # noqa: E731
+            await until(lambda: NodeId(1) in cluster.servers and machine() is not None)
+            await asyncio.sleep(3)
+            assert not machine().leaderless.down
+            world.partitions.isolate(cluster.hosts[2], cluster.hosts[:2])
+            await asyncio.sleep(4)
+            assert list(machine().leaderless.down) == [NodeId(3)]
+            world.partitions.heal()
+            await until(lambda: not machine().leaderless.down, 10)
+
+        run(world, main())

@@ -24,7 +24,9 @@ class Party:
         self.heard: list[tuple[int, bytes]] = []
         self.lost: list[int] = []
         self.links.on_frame(Kind.MESSAGE, lambda node, payload: self.heard.append((node, payload)))
+        self.found: list[int] = []
         self.links.on_lost(self.lost.append)
+        self.links.on_found(self.found.append)
         self._addresses = addresses
         self._listen = addresses[env.node]
 
@@ -192,3 +194,17 @@ def test_a_stopped_node_lets_go_of_everything(net: Net) -> None:
     net.run()
     assert (net.up(1), net.parties[1].lost) == ([], [])
     assert net.up(2) == [3]
+
+
+def test_a_link_that_stands_is_told_and_told_again_when_it_comes_back(net: Net) -> None:
+    """Keyspaces without a leader take it for a peer that is up."""
+    net.run()
+    assert sorted(net.parties[1].found) == [2, 3]
+
+    net.hosts[2].crash()
+    net.run()
+    assert net.parties[1].lost == [3]
+    net.hosts[2].restart()
+    net.run()
+
+    assert net.parties[1].found.count(3) == 2

@@ -17,6 +17,7 @@ Source      Ongaro & Ousterhout 2014, §6 (joint consensus); Cassandra's pending
 """
 
 import random
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Final
 
@@ -149,8 +150,9 @@ class Moving(Forwarding):
         self.gains = gains_of(old, new, self.node)
         self._begin_streams()
 
+    @abstractmethod
     def _begin_streams(self) -> None:
-        raise NotImplementedError
+        """Begin to fetch what this node gains."""
 
     def _gathered(self) -> None:
         """All that this node gains is here."""
@@ -250,8 +252,9 @@ class Moving(Forwarding):
         if self.is_joint or self._leftovers:
             self._wake_moving()
 
+    @abstractmethod
     def _stream_some(self) -> None:
-        raise NotImplementedError
+        """Send and ask for what is due."""
 
     def _say_stage(self) -> None:
         assert self.next_topology is not None, "only a joint node has a stage"

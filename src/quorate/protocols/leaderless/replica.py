@@ -1,5 +1,6 @@
 """The part of a replica: merge what arrives, write it down, and only then say so; answer what is held."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Final
 
@@ -66,9 +67,9 @@ class Replica(Tombstones):
         # What has been read by somebody must not be lost by a crash: it waits for its write.
         self._send(sender, told, eager=part.key not in self.unstable)
 
+    @abstractmethod
     def _tell_plan(self, peer: NodeId) -> None:
         """Tell a peer the topologies that this node works with."""
-        raise NotImplementedError
 
     def _view(self, key: bytes) -> bytes:
         """Return what this node knows of a key; a stand-in, and whoever coordinates, also by hints."""

@@ -1,6 +1,7 @@
 """The state of a node: its cells, what it must still write and say at the end of a step, and its sense of time."""
 
 import random
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -311,9 +312,9 @@ class LeaderlessState(Machine):
             _, number, owner = waiting.popleft()
             self._on_written_by(number, owner)
 
+    @abstractmethod
     def _on_written_by(self, number: int, owner: NodeId) -> None:
         """Learn that an owner, or who stands in for it, has a cell on its disk."""
-        raise NotImplementedError
 
     def _route(self, key: bytes) -> Route:
         return self.router.route(key)

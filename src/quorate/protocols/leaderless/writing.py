@@ -7,6 +7,7 @@ Source      Dynamo sections 4.5 and 4.6; Cassandra's write path and hints.
 """
 
 import random
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Final, assert_never
 
@@ -247,9 +248,9 @@ class Writing(Hinting):
                 for owner in [owner for owner, target in write.told.items() if target == sender]:
                     self._on_written_by(number, owner)
 
+    @abstractmethod
     def _on_repaired(self, number: int, node: NodeId) -> None:
         """Learn that a repair is on a node's disk."""
-        raise NotImplementedError
 
     def _on_written_by(self, number: int, owner: NodeId) -> None:
         write = self.writes.get(number)
